@@ -1,0 +1,1 @@
+"""What things mean: tables, ids, features, scoring, filters, coupons, models, metrics. Pure."""

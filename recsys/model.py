@@ -1,0 +1,183 @@
+"""A model, typed: what training writes and serving and campaigns look things up in."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys import features
+from recsys.artifact import Array, Artifact
+from recsys.coupons import Coupon
+from recsys.errors import ModelError
+from recsys.features import Floats
+from recsys.ids import IdIndex
+from recsys.scoring import Blend, ClockCurve, Weights
+
+
+@dataclass(frozen=True, slots=True)
+class BaseLists:
+    """Each member's best products at the as-of instant, by descending score."""
+
+    offsets: NDArray[np.int64]
+    """shape (members + 1,)"""
+    products: NDArray[np.int32]
+    static: NDArray[np.float16]
+    """the part of the logit that waits for the next model"""
+    reasons: NDArray[np.uint8]
+    """index into scoring.REASON_CODES"""
+    last_day: NDArray[np.uint16]
+    """UTC day since 1970 of the latest order with it; 0 for a product never bought"""
+    interval: NDArray[np.float16]
+    """days from one order with it to the next"""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Products bought together with each product, by descending cosine."""
+
+    offsets: NDArray[np.int64]
+    """shape (products + 1,)"""
+    products: NDArray[np.int32]
+    cosine: NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """One text for each row, empty where unknown."""
+
+    offsets: NDArray[np.int64]
+    blob: NDArray[np.uint8]
+
+    @classmethod
+    def build(cls, texts: list[str]) -> "Texts":
+        """Row r gets texts[r]."""
+        encoded = [text.encode() for text in texts]
+        offsets = np.zeros(len(encoded) + 1, np.int64)
+        np.cumsum([len(text) for text in encoded], out=offsets[1:])
+        return cls(offsets, np.frombuffer(b"".join(encoded), np.uint8))
+
+    def __getitem__(self, row: int) -> str:
+        return self.blob[self.offsets[row] : self.offsets[row + 1]].tobytes().decode()
+
+
+@dataclass(frozen=True)
+class Model:
+    """An opened model. Arrays are memory-mapped; only the weights and coupons are objects."""
+
+    version: str
+    manifest: Mapping[str, Any]
+    blend: Blend
+    coupons: list[Coupon]
+    members: IdIndex
+    products: IdIndex
+    base: BaseLists
+    near: Neighbours
+    titles: Texts
+    categories: Texts
+    prices: NDArray[np.float32]
+    """shape (products,): current unit price, NaN where unknown"""
+    product_static: NDArray[np.float16]
+    """shape (products,): static logit for a member of whom nothing is known"""
+    member_static: NDArray[np.float16]
+    """shape (members,): what a member's own pace adds to it"""
+    popular: NDArray[np.int32]
+    """the whole catalogue as an unknown member would get it, best first"""
+    sellable: NDArray[np.bool_]
+    """shape (products,): False where the catalogue says that it is out of stock"""
+    order_amount: NDArray[np.float32]
+    """shape (members,): mean amount of an order; the shop's mean where there is none"""
+    visit: NDArray[np.float16]
+    """shape (members,): the chance that a member buys anything within the horizon"""
+    scope_offsets: NDArray[np.int64]
+    """shape (products + 1,)"""
+    scope_coupons: NDArray[np.int32]
+    """the coupons (rows of `coupons`) that each product counts for"""
+
+    @cached_property
+    def feed_sequences(self) -> dict[int, int]:
+        """By shard: the last event of the feed that this model contains."""
+        return {int(shard): int(last) for shard, last in self.manifest["feed"].items()}
+
+    @cached_property
+    def clock(self) -> ClockCurve:
+        """The blend's clock."""
+        return ClockCurve.of(self.blend)
+
+    @property
+    def horizon_days(self) -> float:
+        """A probability is of a purchase within so many days."""
+        return float(self.manifest["config"]["horizon_days"])
+
+    def base_logits(self, rows: slice, now: float) -> Floats:
+        """Logits of a stretch of base-list entries at an instant (days since 1970)."""
+        static = self.base.static[rows].astype(np.float32)
+        last = self.base.last_day[rows].astype(np.float32)
+        interval = self.base.interval[rows].astype(np.float32)
+        clock = self.clock.logits(now, last, interval)
+        return static + np.where(last > 0, clock, np.float32(0))
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact) -> "Model":
+        """Type an artifact; ModelError where it is of another shape."""
+        arrays, manifest = artifact.arrays, artifact.manifest
+        try:
+            return cls(
+                version=artifact.version,
+                manifest=manifest,
+                blend=_blend(manifest["blend"]),
+                coupons=[Coupon(**facts) for facts in manifest["coupons"]],
+                members=IdIndex.from_arrays(arrays, "members"),
+                products=IdIndex.from_arrays(arrays, "products"),
+                base=BaseLists(*_prefixed(arrays, "base", BaseLists)),
+                near=Neighbours(*_prefixed(arrays, "near", Neighbours)),
+                titles=Texts(*_prefixed(arrays, "titles", Texts)),
+                categories=Texts(*_prefixed(arrays, "categories", Texts)),
+                **{name: arrays[name] for name in _PLAIN},  # type: ignore[arg-type]
+            )
+        except (KeyError, TypeError) as error:
+            raise ModelError(
+                f"model {artifact.version} lacks {error}: it was written by another program. "
+                "Train it again with this one."
+            ) from error
+
+
+_PLAIN = (
+    "prices", "product_static", "member_static", "popular", "sellable", "order_amount", "visit",
+    "scope_offsets", "scope_coupons",
+)  # fmt: skip
+
+
+def to_arrays(prefix: str, part: IdIndex | BaseLists | Neighbours | Texts) -> dict[str, Array]:
+    """The arrays of one part under the names that `Model.from_artifact` reads."""
+    return {f"{prefix}_{name}": getattr(part, name) for name in part.__slots__}
+
+
+def blend_to_json(blend: Blend) -> dict[str, Any]:
+    """The manifest's `blend`."""
+    parts = {name: asdict(getattr(blend, name)) for name in ("repeat", "new")}
+    for part in parts.values():
+        part["weights"] = [float(value) for value in part["weights"]]
+        part["means"] = [float(value) for value in part["means"]]
+    return {"features": list(features.NAMES), **parts}
+
+
+def _blend(stored: Mapping[str, Any]) -> Blend:
+    if tuple(stored["features"]) != features.NAMES:
+        raise ModelError(
+            "the model's features are not this program's. Train it again with this program."
+        )
+    return Blend(*(_weights(stored[name]) for name in ("repeat", "new")))
+
+
+def _weights(stored: Mapping[str, Any]) -> Weights:
+    weights = np.array(stored["weights"], np.float32)
+    return Weights(float(stored["bias"]), weights, np.array(stored["means"], np.float32))
+
+
+def _prefixed(
+    arrays: Mapping[str, Array], prefix: str, part: type[BaseLists | Neighbours | Texts]
+) -> list[Any]:
+    return [arrays[f"{prefix}_{field.name}"] for field in fields(part)]
