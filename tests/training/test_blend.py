@@ -1,0 +1,172 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.dataset import Dataset
+from recsys.features import NAMES, SESSION
+from recsys.scoring import REASON_CODES, Weights, sigmoid
+from tests.small_shop import BUNDLES, END, MEMBERS
+from tests.training.logs import FIRST, on, shop_of
+from training import blend as learning
+from training.blend import Examples, bought_pairs, fit, fit_facts, learn
+from training.config import TrainingSettings
+from training.evidence import Pairs
+from training.run import rank
+from training.shop import Shop, load
+
+SETTINGS = TrainingSettings()
+DAY = END.timestamp() / 86_400
+
+
+@pytest.fixture(scope="module")
+def shop(small_shop: Path) -> Shop:
+    return load(Dataset(small_shop))
+
+
+def examples(
+    rng: np.random.Generator, truth: np.ndarray, *, repeated: float = 0.5, sessions: bool = True
+) -> Examples:
+    """Pairs that are bought with the chance that a logistic model of `truth` gives."""
+    table = rng.normal(size=(6000, len(NAMES))).astype(np.float32)
+    if not sessions:
+        table[:, NAMES.index(*SESSION)] = 0
+    bought = rng.random(len(table)) < sigmoid(table @ truth - 1)
+    ones = np.ones(len(table), np.float32)
+    return Examples(table, rng.random(len(table)) < repeated, bought, ones)
+
+
+def weight(part: Weights, name: str) -> float:
+    return float(part.weights[NAMES.index(name)])
+
+
+def test_the_blend_finds_the_weights_that_made_the_data() -> None:
+    truth = np.zeros(len(NAMES), np.float32)
+    truth[NAMES.index("taste")] = 1.5
+    truth[NAMES.index("age")] = -1.0
+    found = fit([examples(np.random.default_rng(1), truth)], SETTINGS)
+    for part in (found.repeat, found.new):
+        np.testing.assert_allclose(part.weights, truth, atol=0.2)
+        assert part.bias == pytest.approx(-1, abs=0.2)
+
+
+def test_sampling_negatives_leaves_the_chances_calibrated() -> None:
+    rng = np.random.default_rng(2)
+    truth = np.zeros(len(NAMES), np.float32)
+    truth[0] = 1.0
+    whole = examples(rng, truth)
+    kept = whole.bought | (rng.random(len(whole.bought)) < 0.25)
+    sampled = Examples(
+        whole.table[kept], whole.repeated[kept], whole.bought[kept],
+        np.where(whole.bought[kept], 1, 4).astype(np.float32),
+    )  # fmt: skip
+    blend = fit([sampled], SETTINGS)
+    chances = sigmoid(blend.logits(whole.table, whole.repeated))
+    assert chances.mean() == pytest.approx(whole.bought.mean(), rel=0.05)
+
+
+def test_too_little_to_learn_from_takes_the_prior() -> None:
+    few = examples(np.random.default_rng(1), np.zeros(len(NAMES), np.float32))
+    none = replace(few, bought=np.arange(len(few.bought)) < 10)
+    for blend in (fit([], SETTINGS), fit([none], SETTINGS)):
+        assert weight(blend.repeat, "decayed_60") > weight(blend.repeat, "popular_30") > 0
+        assert weight(blend.new, *SESSION) == SETTINGS.session_prior
+
+
+@pytest.mark.parametrize("sessions", [False, True])
+def test_a_log_without_sessions_keeps_the_sessions_prior_weight(sessions: bool) -> None:
+    truth = np.zeros(len(NAMES), np.float32)
+    truth[NAMES.index(*SESSION)] = -2.0
+    settings = SETTINGS.model_copy(update={"session_prior": 0.75})
+    blend = fit([examples(np.random.default_rng(3), truth, sessions=sessions)], settings)
+    expected = pytest.approx(-2.0, abs=0.2) if sessions else 0.75
+    assert weight(blend.new, *SESSION) == expected
+    assert weight(blend.repeat, *SESSION) == expected
+
+
+def test_truth_is_what_members_with_a_past_bought_of_the_catalogue_in_the_horizon(
+    tmp_path: Path,
+) -> None:
+    rows = [("a", "tea", 1.0), ("b", "tea", 2.0), ("c", "rare", 2.0)]
+    later = [
+        ("a", "tea", 10.0), ("a", "tea", 12.0), ("a", "rare", 11.0), ("b", "tea", 17.0),
+        ("d", "tea", 11.0), ("c", "tea", 16.9), ("a", "milk", 12.0),
+    ]  # fmt: skip
+    shop = shop_of(
+        tmp_path,
+        [
+            {"member_id": m, "product_id": p, "day": d, "order_id": f"{d}"}
+            for m, p, d in rows + later
+        ]
+        + [{"member_id": "b", "product_id": "tea", "day": 12.0, "kind": "view"}],
+    )
+    past = shop.past(FIRST + 10, min_support=2)
+    found = bought_pairs(shop, past, 7.0)
+    named = {
+        (shop.member_ids[m], shop.product_ids[p])
+        for m, p in zip(found.members, found.products, strict=True)
+    }
+    # d has no past, rare and milk are not in the catalogue, b's purchase is a moment too late
+    assert named == {("a", "tea"), ("c", "tea")}
+    assert len(found.members) == len(named)
+
+
+def test_a_login_after_the_horizon_makes_no_truth_in_it(tmp_path: Path) -> None:
+    rows = [{"member_id": "a", "product_id": "tea", "day": 1.0}]
+    rows += [{"visitor_id": "v", "product_id": "tea", "day": 11.0}]  # type: ignore[dict-item]
+    for login, pairs in ((13.0, 1), (20.0, 0)):
+        identities = [{"visitor_id": "v", "member_id": "a", "at": on(login)}]
+        shop = shop_of(tmp_path, rows, identities=identities)
+        past = shop.past(FIRST + 10, min_support=1)
+        assert len(bought_pairs(shop, past, 7.0).members) == pairs
+
+
+def test_what_is_learned_ranks_habits_first_and_measures_itself(shop: Shop) -> None:
+    learned = learn(shop, DAY, SETTINGS)
+    assert learned.recall is not None
+    assert 0.8 < learned.recall <= 1
+    facts = fit_facts(shop.past(DAY, min_support=5), SETTINGS)
+    pairs, collected, _, logits = rank(facts, learned.blend, np.arange(200, dtype=np.int32))
+    best = np.lexsort((-logits, pairs.members))[np.searchsorted(pairs.members, np.arange(200))]
+    assert (collected.count[best] > 0).mean() > 0.95
+
+
+def test_chances_are_about_as_frequent_as_purchases(shop: Shop) -> None:
+    early = DAY - SETTINGS.horizon_days
+    blend = learn(shop, early, SETTINGS).blend
+    past = shop.past(early, min_support=5)
+    *_, logits = rank(fit_facts(past, SETTINGS), blend, np.arange(200, dtype=np.int32))
+    bought = len(bought_pairs(shop, past, SETTINGS.horizon_days).members)
+    assert sigmoid(logits).sum() == pytest.approx(bought, rel=0.2)
+
+
+def test_a_shop_with_one_day_of_history_still_gets_a_blend(shop: Shop) -> None:
+    learned = learn(shop, FIRST + 1, SETTINGS)
+    assert learned.recall is None
+    assert weight(learned.blend.new, "popular_30") > 0
+
+
+def test_a_sample_of_buyers_is_the_same_in_any_order_and_of_the_size_asked(shop: Shop) -> None:
+    rows = np.arange(len(MEMBERS), dtype=np.int32)
+    everyone = Pairs(np.repeat(rows, 2), np.zeros(2 * len(rows), np.int32))
+    sample = learning._sample(shop, everyone, 50, "salt")
+    assert len(set(sample.tolist())) == 50
+    assert (np.diff(sample) > 0).all()
+    back = replace(shop, member_ids=shop.member_ids[::-1])
+    turned = learning._sample(back, everyone, 50, "salt")
+    assert {MEMBERS[row] for row in sample} == {back.member_ids[row] for row in turned}
+    assert len(learning._sample(shop, everyone, 500, "salt")) == len(MEMBERS)
+
+
+def test_bundles_are_said_to_go_together(shop: Shop) -> None:
+    blend = learn(shop, DAY, SETTINGS).blend
+    facts = fit_facts(shop.past(DAY, min_support=5), SETTINGS)
+    pairs, collected, table, _ = rank(facts, blend, np.arange(200, dtype=np.int32))
+    reasons = blend.reasons(table, collected.count > 0)
+    assert {REASON_CODES[code] for code in reasons} >= {"again", "together", "taste"}
+    near = facts.sources.together.similarity.toarray()
+    for first, second in BUNDLES:
+        row = shop.product_ids.index(first)
+        assert near[row].argmax() == shop.product_ids.index(second)
+    assert len(pairs.members) == len(reasons)

@@ -1,0 +1,309 @@
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys import artifact
+from recsys.artifact import Artifact
+from recsys.dataset import Dataset
+from recsys.errors import DataError
+from recsys.model import Model
+from recsys.scoring import session_logits
+from tests.small_shop import END, MEMBERS, PRODUCTS, SOLD_OUT, TIME
+from tests.training.logs import FIRST, dataset_of, on
+from training.blend import fit_facts, learn
+from training.config import TrainingSettings
+from training.run import rank, train
+from training.shop import load
+
+FAST = TrainingSettings(windows=2, iterations=3, factors=8, browsing_needed=1)
+CUT = END - timedelta(days=10)
+"""the as-of date of the models below"""
+NEVER = pl.lit(None, TIME)
+SOON, EARLIER = CUT + timedelta(days=1), CUT - timedelta(days=1)
+
+
+def trained(dataset: Path, models: Path, as_of: datetime | None = CUT) -> Artifact:
+    version = train(Dataset(dataset), models, FAST, as_of=as_of)
+    return artifact.open_model(models, version)
+
+
+def differing(one: Artifact, other: Artifact) -> set[str]:
+    """Names of the arrays that are not the same bit for bit, and parts of the manifest."""
+    assert one.arrays.keys() == other.arrays.keys()
+    arrays = {
+        name
+        for name, array in one.arrays.items()
+        if array.dtype != other.arrays[name].dtype
+        or array.tobytes() != other.arrays[name].tobytes()
+    }
+    learned = ("blend", "coupons", "members", "products", "window", "gate", "as_of", "feed")
+    return arrays | {name for name in learned if one.manifest[name] != other.manifest[name]}
+
+
+@pytest.fixture(scope="module")
+def dataset(small_shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small shop, and a login before the cut of one of two visitors who bought."""
+    copy = Path(shutil.copytree(small_shop, tmp_path_factory.mktemp("run") / "dataset"))
+    logins = {"visitor_id": ["v1"], "member_id": ["m001"], "at": [EARLIER]}
+    pl.DataFrame(logins, schema_overrides={"at": TIME}).write_parquet(copy / "identities.parquet")
+    for table, column in (("promotions", "known_from"), ("members", "valid_from")):
+        rewrite(copy, table, lambda rows, name=column: rows.with_columns(NEVER.alias(name)))
+    bought = {"kind": "purchase", "product_id": "p30", "occurred_at": CUT - timedelta(days=5)}
+    for visitor in ("v1", "v2"):
+        more("events", **bought, visitor_id=visitor, order_id=visitor)(copy, CUT)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def before(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return trained(dataset, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def copy(dataset: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(dataset, tmp_path / "dataset"))
+
+
+Change = Callable[[Path, datetime], None]
+
+
+def rewrite(copy: Path, table: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    path = copy / f"{table}.parquet"
+    change(pl.read_parquet(path)).write_parquet(path)
+
+
+def more(table: str, **row: object) -> Change:
+    """Add a row; a time field named `None` gets the instant."""
+
+    def change(copy: Path, at: datetime) -> None:
+        def add(rows: pl.DataFrame) -> pl.DataFrame:
+            filled = {name: at if value is NOW else value for name, value in row.items()}
+            extra = pl.DataFrame([filled]).cast(
+                {name: rows.schema[name] for name in filled}  # type: ignore[arg-type]
+            )
+            # in front, so that an order of rows that mattered would show
+            return pl.concat([extra, rows], how="diagonal")
+
+        rewrite(copy, table, add)
+
+    return change
+
+
+NOW = object()
+
+
+def without_events(copy: Path, at: datetime) -> None:
+    day = pl.col("occurred_at").is_between(at, at + timedelta(days=1), closed="left")
+    rewrite(copy, "events", lambda rows: rows.filter(~day))
+
+
+def other_amounts(copy: Path, at: datetime) -> None:
+    day = pl.col("occurred_at").is_between(at, at + timedelta(days=1), closed="left")
+    rewrite(copy, "events", lambda rows: rows.with_columns(
+        pl.when(day).then(pl.col("amount") * 3).otherwise("amount").alias("amount")
+    ))  # fmt: skip
+
+
+PURCHASE = {"kind": "purchase", "product_id": "p30", "occurred_at": NOW, "event_id": "new"}
+CHANGES: dict[str, Change] = {
+    "a purchase": more("events", **PURCHASE, member_id="m000", order_id="o"),
+    "a purchase in an old order": more("events", **PURCHASE, member_id="m003", order_id="m003-9"),
+    "a strangers purchase": more("events", **PURCHASE, order_id="o"),
+    "a new member": more("events", **PURCHASE, member_id="a new one", order_id="o"),
+    "a new product": more(
+        "events", **PURCHASE | {"product_id": "a new one"}, member_id="m000", order_id="o"
+    ),
+    "a day without events": without_events,
+    "other amounts": other_amounts,
+    "a login": more("identities", visitor_id="v2", member_id="m002", at=NOW),
+    "a promotion": more(
+        "promotions", product_id="p31", starts_at=CUT - timedelta(days=3),
+        ends_at=CUT + timedelta(days=3), share=0.9, known_from=NOW,
+    ),
+    "a price": more("products", product_id="p30", price=99.0, valid_from=NOW),
+    "a stock": more("products", product_id="p30", in_stock=False, valid_from=NOW),
+    "a category": more("products", product_id="p30", category="NEW > ONE", valid_from=NOW),
+    "a listed product": more("products", product_id="a new one", valid_from=NOW),
+    "a listed member": more("members", member_id="a new one", valid_from=NOW),
+}  # fmt: skip
+
+
+def test_nothing_that_was_not_known_changes_a_bit_of_the_model(
+    copy: Path, before: Artifact, tmp_path: Path
+) -> None:
+    a_view = more("events", **PURCHASE | {"kind": "view"}, member_id="m000")
+    for hours, change in enumerate((a_view, *CHANGES.values())):
+        change(copy, SOON + timedelta(hours=hours))
+    after = trained(copy, tmp_path / "models")
+    assert differing(before, after) == set()
+    assert after.version == before.version
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_same_change_before_the_as_of_date_changes_the_model(
+    copy: Path, before: Artifact, tmp_path: Path, name: str
+) -> None:
+    CHANGES[name](copy, EARLIER)
+    assert differing(before, trained(copy, tmp_path / "models")) != set()
+
+
+def test_an_event_at_the_as_of_instant_itself_is_the_future(
+    copy: Path, before: Artifact, tmp_path: Path
+) -> None:
+    CHANGES["a purchase"](copy, CUT)
+    assert differing(before, trained(copy, tmp_path / "models")) == set()
+
+
+def test_the_same_seed_gives_the_same_model_in_a_process_with_other_threads(
+    dataset: Path, before: Artifact, tmp_path: Path
+) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.training.test_run import trained;"
+        "print(trained(Path(sys.argv[1]), Path(sys.argv[2])).version)"
+    )
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS", "PYTHONHASHSEED")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(dataset), str(tmp_path)],
+        env=dict(os.environ) | dict.fromkeys(names, "1"),
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    other = artifact.open_model(tmp_path, done.stdout.strip())
+    assert differing(before, other) == set()
+    assert other.version == before.version
+
+
+def test_another_seed_gives_another_model(dataset: Path, before: Artifact, tmp_path: Path) -> None:
+    settings = FAST.model_copy(update={"seed": 2})
+    version = train(Dataset(dataset), tmp_path, settings, as_of=CUT)
+    assert "base_static" in differing(before, artifact.open_model(tmp_path, version))
+
+
+def test_base_lists_are_each_members_best_by_the_learned_blend(
+    dataset: Path, before: Artifact
+) -> None:
+    model = Model.from_artifact(before)
+    shop = load(Dataset(dataset), before=CUT)
+    day = CUT.timestamp() / 86_400
+    facts = fit_facts(shop.past(day, min_support=FAST.min_support), FAST)
+    blend = learn(shop, day, FAST).blend
+    pairs, collected, _, logits = rank(facts, blend, np.arange(200, dtype=np.int32))
+    repeated = collected.count > 0
+    session = np.where(
+        repeated,
+        session_logits(blend.repeat, collected.session),
+        session_logits(blend.new, collected.session),
+    )
+    for member in range(0, 200, 7):
+        mine = np.flatnonzero(pairs.members == member)
+        order = mine[np.argsort(-logits[mine], kind="stable")]
+        rows = slice(int(model.base.offsets[member]), int(model.base.offsets[member + 1]))
+        assert model.base.products[rows].tolist() == pairs.products[order].tolist()
+        expected = logits[order] - session[order]
+        np.testing.assert_allclose(model.base_logits(rows, day), expected, atol=0.02)
+        assert (model.base.last_day[rows] > 0).tolist() == repeated[order].tolist()
+
+
+def test_lists_are_cut_to_the_size_asked(dataset: Path, before: Artifact, tmp_path: Path) -> None:
+    settings = FAST.model_copy(update={"base_size": 7})
+    version = train(Dataset(dataset), tmp_path, settings, as_of=CUT)
+    short = Model.from_artifact(artifact.open_model(tmp_path, version))
+    whole = Model.from_artifact(before)
+    for member in range(200):
+        start = int(whole.base.offsets[member])
+        found = short.base.products[short.base.offsets[member] : short.base.offsets[member + 1]]
+        assert found.tolist() == whole.base.products[start : start + 7].tolist()
+
+
+def test_the_manifest_says_what_the_model_was_made_of(dataset: Path, before: Artifact) -> None:
+    facts = before.manifest
+    assert facts["as_of"] == f"{CUT:%Y-%m-%d}"
+    assert facts["window"] == ["2025-01-01", f"{EARLIER:%Y-%m-%d}"]
+    assert facts["config"] == FAST.model_dump()
+    assert facts["members"] == len(MEMBERS)
+    assert 0 < facts["coverage"] <= 1
+    assert ["events.parquet", (dataset / "events.parquet").stat().st_size] in facts["dataset"]
+    assert facts["gate"]["recall"] > 0.5
+    assert facts["gate"]["current"] is None
+
+
+def test_a_model_of_the_present_ends_at_the_midnight_after_the_last_event(
+    dataset: Path, tmp_path: Path
+) -> None:
+    facts = trained(dataset, tmp_path, None).manifest
+    assert facts["as_of"] == f"{END:%Y-%m-%d}"
+
+
+def test_the_published_recipe_is_measured_on_the_same_data(
+    dataset: Path, before: Artifact, tmp_path: Path
+) -> None:
+    worse = TrainingSettings(windows=2, factors=1, iterations=1, candidates=1, min_support=150)
+    artifact.point_current(tmp_path, train(Dataset(dataset), tmp_path, worse, as_of=CUT))
+    gate = trained(dataset, tmp_path).manifest["gate"]
+    assert gate["recall"] == before.manifest["gate"]["recall"]
+    assert gate["current"] != gate["recall"]
+
+
+def test_a_broken_published_model_does_not_stop_the_training_that_mends_it(
+    dataset: Path, before: Artifact, tmp_path: Path
+) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / artifact.MANIFEST).write_text("{")
+    artifact.point_current(tmp_path, "broken")
+    assert trained(dataset, tmp_path).version == before.version
+
+
+def test_a_catalogue_without_dates_says_stock_and_price_of_the_present_only(
+    copy: Path, tmp_path: Path
+) -> None:
+    rewrite(copy, "products", lambda rows: rows.drop("valid_from"))
+    present = Model.from_artifact(trained(copy, tmp_path, None))
+    sold_out = PRODUCTS.index(SOLD_OUT)
+    assert not present.sellable[sold_out]
+    assert present.prices[4] == 2.0
+    then = Model.from_artifact(trained(copy, tmp_path))
+    assert then.sellable.all()
+    assert np.isnan(then.prices).all()
+
+
+def test_the_models_feed_numbers_are_those_of_the_drained_parts(copy: Path, tmp_path: Path) -> None:
+    (copy / "events").mkdir()
+    drained = {"event_id": ["f1"], "kind": ["view"], "product_id": ["p01"], "occurred_at": [END],
+               "member_id": ["m000"]}  # fmt: skip
+    part = copy / "events" / "feed-0-1-17.parquet"
+    pl.DataFrame(drained, schema_overrides={"occurred_at": TIME}).write_parquet(part)
+    model = Model.from_artifact(trained(copy, tmp_path, None))
+    assert model.feed_sequences == {0: 17}
+
+
+def test_a_shop_of_purchases_alone_can_be_trained(tmp_path: Path) -> None:
+    rows = [
+        {"member_id": f"m{n % 3}", "product_id": f"p{n % 2}", "day": float(n), "order_id": f"{n}"}
+        for n in range(12)
+    ]
+    data = dataset_of(tmp_path / "dataset", rows)
+    version = train(data, tmp_path / "models", FAST)
+    model = Model.from_artifact(artifact.open_model(tmp_path / "models", version))
+    assert np.diff(model.base.offsets).tolist() == [2, 2, 2]
+    assert model.coupons == []
+
+
+def test_a_shop_with_too_little_support_is_told_the_setting(tmp_path: Path) -> None:
+    rows = [{"member_id": "a", "product_id": "p", "day": 1.0}]
+    data = dataset_of(tmp_path / "dataset", rows)
+    with pytest.raises(DataError, match=r"stands in 5 orders.*GUESSLIKE_TRAINING__MIN_SUPPORT"):
+        train(data, tmp_path / "models", FAST)
+    with pytest.raises(DataError, match="before 2025-01-01"):
+        train(data, tmp_path / "models", FAST, as_of=on(0))
+    assert on(0).timestamp() / 86_400 == FIRST
+    assert artifact.versions(tmp_path / "models") == []

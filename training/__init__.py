@@ -1,0 +1,1 @@
+"""Makes a model from a dataset, and says how good it is."""

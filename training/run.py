@@ -1,0 +1,221 @@
+"""One training run: learn the blend, fit the sources, fold base lists, write a version."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from threadpoolctl import threadpool_limits
+
+from recsys import artifact, features
+from recsys.artifact import Array
+from recsys.dataset import Dataset
+from recsys.errors import DataError, ModelError
+from recsys.features import Evidence, Floats
+from recsys.ids import IdIndex
+from recsys.model import BaseLists, Neighbours, blend_to_json, to_arrays
+from recsys.scoring import Blend
+from training import blend as learning
+from training import evidence, shelf
+from training.config import TrainingSettings
+from training.evidence import Facts, Pairs
+from training.shop import Past, Shop, load
+
+CHUNK = 2048
+"""members ranked at once: about 1 M pairs x 31 features x 4 bytes = 125 MB"""
+
+Progress = Callable[[str], None]
+
+
+def train(
+    dataset: Dataset,
+    models: Path,
+    settings: TrainingSettings,
+    *,
+    as_of: datetime | None = None,
+    progress: Progress = lambda step: None,
+) -> str:
+    """Train on what was known before `as_of` (midnight UTC) and return the new version."""
+    # the order of a sum, and so its last bit, hangs on the number of BLAS threads
+    with threadpool_limits(1, "blas"):
+        return _train(dataset, models, settings, as_of, progress)
+
+
+def _train(
+    dataset: Dataset,
+    models: Path,
+    settings: TrainingSettings,
+    as_of: datetime | None,
+    progress: Progress,
+) -> str:
+    progress("reading the dataset")
+    shop = load(dataset, before=as_of)
+    day = as_of_day(shop, as_of)
+    progress("learning the blend from past horizons")
+    learned = learning.learn(shop, day, settings)
+    blend = learned.blend
+    current = _recall_of_current(shop, day, models, settings, learned.recall)
+    progress("fitting the sources")
+    past = shop.past(day, min_support=settings.min_support)
+    if not past.catalogue.any():
+        raise DataError(
+            f"{dataset.path}: before {_date(day)} no product stands in {settings.min_support} "
+            "orders. Set GUESSLIKE_TRAINING__MIN_SUPPORT lower, or --as-of later."
+        )
+    facts = learning.fit_facts(past, settings)
+    progress("ranking for every member")
+    arrays = {
+        **to_arrays("members", IdIndex.build(shop.member_ids)),
+        **to_arrays("products", IdIndex.build(shop.product_ids)),
+        **to_arrays("base", base_lists(facts, blend, settings)),
+        **to_arrays("near", _neighbours(facts)),
+        **_unknown_member(facts, blend),
+        **shelf.arrays(dataset, shop, as_of),
+        "order_amount": _order_amounts(past),
+        "visit": learned.visit.chance(evidence.member_columns(facts)).astype(np.float16),
+    }
+    progress("writing the model")
+    manifest = {
+        "as_of": _date(day),
+        "code": installed_version("guesslike"),
+        "window": _window(past),
+        "feed": {str(shard): last for shard, last in dataset.feed_sequences().items()},
+        "dataset": [list(part) for part in dataset.parts()],
+        "config": settings.model_dump(),
+        "members": len(shop.member_ids),
+        "products": int(past.catalogue.sum()),
+        "coverage": _coverage(arrays, past),
+        "gate": {"recall": learned.recall, "current": current},
+        "blend": blend_to_json(blend),
+        "coupons": shelf.coupons(dataset),
+    }
+    return artifact.write(models, manifest, arrays)
+
+
+def _recall_of_current(
+    shop: Shop, day: float, models: Path, settings: TrainingSettings, recall: float | None
+) -> float | None:
+    """The published recipe on the same data: measured anew where it differs from this one."""
+    version = artifact.current(models)
+    if version is None:
+        return None
+    try:
+        recipe = TrainingSettings(**artifact.read_manifest(models, version)["config"])
+    except (ModelError, KeyError, ValidationError):
+        return None  # a broken CURRENT, or another program's: to train again is its mend
+    return recall if recipe == settings else learning.learn(shop, day, recipe).recall
+
+
+def as_of_day(shop: Shop, as_of: datetime | None) -> float:
+    """The as-of date in days since 1970; by default the midnight after the last event."""
+    if as_of is not None:
+        return as_of.timestamp() / 86_400
+    days = [history.days.max() for history in (shop.history, shop.anonymous) if len(history.days)]
+    return float(np.floor(max(days)) + 1)
+
+
+def rank(
+    facts: Facts, blend: Blend, members: NDArray[np.int32]
+) -> tuple[Pairs, Evidence, Floats, Floats]:
+    """All candidate pairs of some members: the pairs, their evidence, features and logits."""
+    pairs = evidence.candidate_pairs(facts, members)
+    collected = evidence.collect(facts, pairs)
+    table = features.features(collected, facts.past.day)
+    return pairs, collected, table, blend.logits(table, collected.count > 0)
+
+
+def base_lists(facts: Facts, blend: Blend, settings: TrainingSettings) -> BaseLists:
+    """The full pass over members, in chunks."""
+    n_members = facts.past.n_members
+    chunks = [
+        _base_chunk(
+            facts, blend, np.arange(low, min(low + CHUNK, n_members), dtype=np.int32), settings
+        )
+        for low in range(0, n_members, CHUNK)
+    ]
+    counts = np.concatenate([chunk.pop("counts") for chunk in chunks])
+    parts = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    return BaseLists(np.concatenate(([0], np.cumsum(counts))), **parts)
+
+
+def _base_chunk(
+    facts: Facts, blend: Blend, members: NDArray[np.int32], settings: TrainingSettings
+) -> dict[str, Array]:
+    pairs, collected, table, logits = rank(facts, blend, members)
+    order = np.lexsort((-logits, pairs.members))
+    sizes = np.bincount(pairs.members - members[0], minlength=len(members))
+    place = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    kept = order[place < settings.base_size]
+    repeated = collected.count[kept] > 0
+    static = blend.static_logits(table[kept][:, : len(features.STATIC)], repeated)
+    return {
+        "counts": np.minimum(sizes, settings.base_size),
+        "products": pairs.products[kept],
+        "static": static.astype(np.float16),
+        "reasons": blend.reasons(table[kept], repeated),
+        "last_day": np.where(repeated, collected.last_day[kept], 0).astype(np.uint16),
+        "interval": collected.interval[kept].astype(np.float16),
+    }
+
+
+def _neighbours(facts: Facts) -> Neighbours:
+    near = facts.sources.together.similarity
+    owners = np.repeat(np.arange(near.shape[0]), np.diff(near.indptr))
+    order = np.lexsort((-near.data, owners))
+    return Neighbours(
+        near.indptr.astype(np.int64),
+        near.indices[order].astype(np.int32),
+        near.data[order].astype(np.float16),
+    )
+
+
+def _unknown_member(facts: Facts, blend: Blend) -> dict[str, Array]:
+    """Static logits without a member, what each member adds, and the list for a stranger."""
+    past = facts.past
+    nobody = evidence.of_nobody(facts)
+    table = features.static(nobody)
+    scores = blend.static_logits(table, np.zeros(len(table), np.bool_))
+    shelf_order = np.argsort(np.where(past.catalogue, -scores, np.inf), kind="stable")
+    columns = [features.STATIC.index(name) for name in features.MEMBER]
+    added = evidence.member_columns(facts) - table[:1, columns]
+    return {
+        "product_static": scores.astype(np.float16),
+        "member_static": (added @ blend.new.part(features.MEMBER)).astype(np.float16),
+        "popular": shelf_order[: int(past.catalogue.sum())].astype(np.int32),
+    }
+
+
+def _order_amounts(past: Past) -> Floats:
+    bought = past.purchases
+    paid = np.bincount(bought.members, bought.amounts, past.n_members)
+    orders = evidence.order_numbers(bought)
+    usual = paid.sum() / max(orders.sum(), 1)
+    amounts: Floats = ((paid + usual) / (orders + 1)).astype(np.float32)
+    return amounts
+
+
+def _window(past: Past) -> list[str]:
+    days = past.history.days
+    return [_date(days.min()), _date(days.max())] if len(days) else []
+
+
+def _coverage(arrays: dict[str, Array], past: Past) -> float:
+    """Share of the catalogue that stands in some base list."""
+    return round(len(np.unique(arrays["base_products"])) / int(past.catalogue.sum()), 4)
+
+
+def _date(day: float) -> str:
+    return datetime.fromtimestamp(float(day) * 86_400, UTC).strftime("%Y-%m-%d")
+
+
+def describe(manifest: dict[str, Any]) -> str:
+    """One line about a model."""
+    return (
+        f"{manifest['members']:,} members, {manifest['products']:,} products, "
+        f"events {' to '.join(manifest['window'])}, "
+        f"{manifest['coverage']:.0%} of the catalogue on somebody's list"
+    )

@@ -1,0 +1,96 @@
+"""The shop's texts, prices and coupons, in the order of the model's rows."""
+
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from recsys.artifact import Array
+from recsys.dataset import Dataset
+from recsys.model import Texts, to_arrays
+from training.shop import Shop
+
+_DAY_US = 86_400_000_000
+_COUPON_FACTS = (
+    "coupon_id", "title", "kind", "value", "min_spend",
+    "valid_from", "valid_until", "cost", "tiers",
+)  # fmt: skip
+
+
+def arrays(dataset: Dataset, shop: Shop, as_of: datetime | None) -> dict[str, Array]:
+    """What the model says of products, and which coupons each counts for; `as_of` None is the
+    present, when a row without `valid_from` says the price and the stock too."""
+    rows = pl.DataFrame({"product_id": shop.product_ids}).join(
+        dataset.known("products", as_of), on="product_id", how="left", maintain_order="left"
+    )
+    return {
+        **to_arrays("titles", Texts.build(rows["title"].fill_null("").to_list())),
+        **to_arrays("categories", Texts.build(rows["category"].fill_null("").to_list())),
+        "prices": rows["price"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
+        "sellable": rows["in_stock"].fill_null(True).to_numpy(),
+        **_scopes(dataset, shop, rows),
+    }
+
+
+def coupons(dataset: Dataset) -> list[dict[str, object]]:
+    """The manifest's `coupons`: one entry for each campaign a coupon stands in."""
+    days = [
+        (pl.col(name).dt.epoch("us") / _DAY_US).alias(name)
+        for name in ("valid_from", "valid_until")
+    ]
+    return list(_listed(dataset).with_columns(days).iter_rows(named=True))
+
+
+def _listed(dataset: Dataset) -> pl.DataFrame:
+    """Coupons by campaign, sorted; a campaign's dates bound the coupon's."""
+    placed = dataset.read("campaign_coupons").select("coupon_id", "campaign_id").unique()
+    dates = dataset.read("campaigns").select("campaign_id", "starts_at", "ends_at")
+    return (
+        dataset.read("coupons")
+        .select(_COUPON_FACTS)
+        .with_columns(pl.col("tiers").fill_null([]))
+        .join(placed, on="coupon_id", how="left")
+        .join(dates, on="campaign_id", how="left")
+        .with_columns(
+            pl.max_horizontal("valid_from", "starts_at").alias("valid_from"),
+            pl.min_horizontal("valid_until", "ends_at").alias("valid_until"),
+        )
+        .select(*_COUPON_FACTS, "campaign_id")
+        .sort("coupon_id", "campaign_id")
+    )
+
+
+def _scopes(dataset: Dataset, shop: Shop, products: pl.DataFrame) -> dict[str, Array]:
+    """For each product row, the rows of `coupons` whose scope has it."""
+    entries = _listed(dataset).select("coupon_id", "campaign_id").with_row_index("coupon")
+    scopes = dataset.read("coupon_products").rename({"campaign_id": "scope_campaign"})
+    joined = entries.join(scopes, on="coupon_id").filter(
+        pl.col("scope_campaign").is_null() | (pl.col("scope_campaign") == pl.col("campaign_id"))
+    )
+    rows = products.with_row_index("product").select("product", "product_id", "category")
+    named = joined.filter(pl.col("product_id").is_not_null()).join(
+        rows.select("product", "product_id"), on="product_id"
+    )
+    levels = pl.col("category").str.split(" > ")
+    above = rows.select("product", levels.alias("levels")).drop_nulls()
+    paths = above.select(
+        "product",
+        pl.col("levels").list.eval(pl.element().cum_count()).alias("depth"),
+        "levels",
+    ).explode("depth")
+    paths = paths.select(
+        "product", pl.col("levels").list.head(pl.col("depth")).list.join(" > ").alias("category")
+    )
+    within = (
+        joined.filter(pl.col("product_id").is_null()).drop("product_id").join(paths, on="category")
+    )
+    pairs = (
+        pl.concat([named.select("product", "coupon"), within.select("product", "coupon")])
+        .unique()
+        .sort("product", "coupon")
+    )
+    counts = np.bincount(pairs["product"].to_numpy(), minlength=shop.n_products)
+    return {
+        "scope_offsets": np.concatenate(([0], np.cumsum(counts))),
+        "scope_coupons": pairs["coupon"].cast(pl.Int32).to_numpy(),
+    }

@@ -1,0 +1,39 @@
+"""The candidate sources. Adding one is a file beside these and a line in `fit_all`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from training.config import TrainingSettings
+from training.shop import Past
+from training.sources import own, popular, taste, together
+from training.sources.candidates import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Every source, fitted on one past. Iterating gives them in this order."""
+
+    popular: popular.Popular
+    own: own.Own
+    together: together.Together
+    taste: taste.Taste
+
+    def __iter__(self) -> Iterator[Source]:
+        return iter([getattr(self, field.name) for field in fields(self)])
+
+
+def fit_all(past: Past, settings: TrainingSettings) -> Sources:
+    """Fit every source on one past."""
+    size = settings.candidates
+    return Sources(
+        popular=popular.fit(past, size=size),
+        own=own.fit(past),
+        together=together.fit(past, neighbours=settings.neighbours, size=size),
+        taste=taste.fit(
+            past,
+            seed=settings.seed,
+            factors=settings.factors,
+            iterations=settings.iterations,
+            size=size,
+        ),
+    )
