@@ -1,0 +1,1 @@
+"""Answers now: recommendations and coupons over HTTP, from a model and the feed."""

@@ -1,0 +1,269 @@
+"""The HTTP service: recommendations, coupons and events of one worker process."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from threadpoolctl import threadpool_info
+
+from recsys.coupons import Terms
+from recsys.errors import FeedError
+from serving import coupons, openapi
+from serving.body_limit import BodyLimit
+from serving.feed import Feed, check_numbers, open_feed
+from serving.feed.contract import Event, RecentEvent
+from serving.models import Published
+from serving.recommend import Request as Wanted
+from serving.recommend import recommend
+from serving.schemas import (
+    Accepted,
+    Coupons,
+    EventBody,
+    EventsBody,
+    Id,
+    Problem,
+    Ready,
+    Recommendations,
+    RecommendBody,
+)
+from serving.settings import ServingSettings
+
+log = logging.getLogger(__name__)
+
+RECENT_EVENTS = 30
+"""of one member, brought by one trip to the feed"""
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the composition hands in."""
+
+    models: Path
+    feed_url: str
+    settings: ServingSettings
+    terms: Terms
+    now: Callable[[], datetime]
+
+
+class _Live:
+    """What is open while the service runs."""
+
+    def __init__(self, published: Published, feed: Feed) -> None:
+        self.published = published
+        self.feed = feed
+
+    async def recent(self, member: str | None, visitor: str | None) -> list[RecentEvent]:
+        """The member's events that the model does not contain; none where the feed fails."""
+        subject = f"m:{member}" if member else f"v:{visitor}" if visitor else None
+        if subject is None:
+            return []
+        after = self.published.ranker.model.feed_sequences
+        try:
+            return (await self.feed.recent(subject, after=after, limit=RECENT_EVENTS)).events
+        except FeedError as error:
+            log.warning("the feed failed, answering from the model alone: %s", error)
+            return []
+
+
+def create_app(service: Service) -> FastAPI:
+    """The service; models and feed are opened when it starts."""
+    settings = service.settings
+    live: _Live
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        nonlocal live
+        feed = await open_feed(service.feed_url, shards=settings.feed_shards)
+        try:
+            for warning in feed.warnings:
+                log.warning("feed: %s", warning)
+            published = Published(service.models)
+            await check_numbers(feed, published.ranker.model)
+            live = _Live(published, feed)
+            following = asyncio.create_task(live.published.follow(settings.reload_seconds))
+            yield
+            following.cancel()
+        finally:
+            await feed.close()
+
+    app = FastAPI(title="Guesslike", lifespan=lifespan, responses=_PROBLEMS)
+    app.add_middleware(BodyLimit, most=settings.max_body_bytes)
+    app.add_exception_handler(HTTPException, _plain)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(_RefusedError, _refused)
+    app.add_exception_handler(FeedError, _unavailable)
+
+    def microseconds() -> int:
+        return round(service.now().timestamp() * 1_000_000)
+
+    async def answer(wanted: Wanted, visitor_id: str | None, product_id: str | None) -> Response:
+        if wanted.limit > settings.max_limit:
+            raise _RefusedError("limit", f"limit is at most {settings.max_limit}")
+        if wanted.placement == "product" and product_id is None:
+            raise _RefusedError("product_id", "placement product needs a product_id")
+        ranker = live.published.ranker
+        recent = await live.recent(wanted.member_id, visitor_id)
+        items = recommend(ranker, wanted, recent)
+        return _json(Recommendations(uuid.uuid4().hex, ranker.model.version, items))
+
+    def seeds(placement: str, product_id: str | None, cart: list[str]) -> list[str]:
+        if placement == "product" and product_id is not None:
+            return [product_id]
+        return cart if placement == "cart" else []
+
+    def hidden(exclude: list[str], product_id: str | None, cart: list[str]) -> list[str]:
+        # what the page or the cart shows already is no proposal, whatever the placement
+        return [*exclude, *cart, product_id] if product_id else exclude + cart
+
+    @app.get("/v1/recommendations", responses=openapi.of(Recommendations))
+    async def get_recommendations(
+        member_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
+        visitor_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
+        placement: Literal["home", "product", "cart"] = "home",
+        product_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
+        cart: Annotated[list[Id], Query(max_length=100)] = [],  # noqa: B006
+        exclude: Annotated[list[Id], Query(max_length=500)] = [],  # noqa: B006
+        limit: Annotated[int, Query(ge=1)] = 20,
+    ) -> Response:
+        """Ranked products for a member, a visitor, or anybody."""
+        wanted = Wanted(
+            member_id=member_id,
+            placement=placement,
+            seeds=seeds(placement, product_id, cart),
+            excluded=hidden(exclude, product_id, cart),
+            limit=limit,
+            now=microseconds(),
+            rest_hours=settings.rest_hours,
+        )
+        return await answer(wanted, visitor_id, product_id)
+
+    @app.post("/v1/recommendations", responses=openapi.of(Recommendations))
+    async def post_recommendations(body: RecommendBody) -> Response:
+        """The same with the ids in the body, for addresses end up in logs."""
+        wanted = Wanted(
+            member_id=body.member_id,
+            placement=body.placement,
+            seeds=seeds(body.placement, body.product_id, body.cart),
+            excluded=hidden(body.exclude, body.product_id, body.cart),
+            limit=body.limit,
+            now=microseconds(),
+            rest_hours=settings.rest_hours,
+        )
+        return await answer(wanted, body.visitor_id, body.product_id)
+
+    @app.get("/v1/coupons", responses=openapi.of(Coupons))
+    async def get_coupons(
+        member_id: Annotated[str, Query(min_length=1, max_length=128)],
+        limit: Annotated[int, Query(ge=1, le=50)] = 3,
+    ) -> Response:
+        """The coupons that a member can use now, the one worth most first."""
+        model = live.published.ranker.model
+        now = service.now().timestamp() / 86_400
+        items = coupons.offers(model, member_id, service.terms, limit=limit, now=now)
+        return _json(Coupons(uuid.uuid4().hex, model.version, items))
+
+    @app.post("/v1/events")
+    async def post_events(body: EventsBody) -> Accepted:
+        """Accept events; each counts on that member's next request."""
+        if len(body.events) > settings.max_events:
+            raise _RefusedError("events", f"at most {settings.max_events} events in one batch")
+        now = microseconds()
+        latest = now + settings.future_seconds * 1_000_000
+        events = [_event(event) for event in body.events]
+        for at, event in enumerate(events):
+            if event.occurred_at > latest:
+                raise _RefusedError(
+                    f"events.{at}.occurred_at",
+                    f"is more than {settings.future_seconds:g} s in the future",
+                )
+        stored = await live.feed.append(events, now=now)
+        return Accepted(accepted=stored.new, duplicates=stored.duplicates)
+
+    @app.get("/livez")
+    async def livez() -> dict[str, bool]:
+        """The process answers."""
+        return {"live": True}
+
+    @app.get("/readyz")
+    async def readyz() -> Ready:
+        """The service can answer from a model, and how."""
+        model = live.published.ranker.model
+        return Ready(
+            ready=True,
+            model_version=model.version,
+            model_as_of=model.manifest["as_of"],
+            feed=type(live.feed).__name__,
+            feed_warnings=list(live.feed.warnings),
+            blas_threads=max(_blas_threads(), default=1),
+        )
+
+    return app
+
+
+class _RefusedError(Exception):
+    """A request that the schema lets through and the service does not."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.problem = Problem(detail=detail, field=field)
+
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    413: {"model": Problem},
+    422: {"model": Problem},
+    503: {"model": Problem},
+}
+
+
+def _json(body: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(body), media_type=JSON)
+
+
+def _event(body: EventBody) -> Event:
+    facts = body.model_dump(exclude={"occurred_at"})
+    return Event(occurred_at=round(body.occurred_at.timestamp() * 1_000_000), **facts)
+
+
+def _problem(status: int, problem: Problem) -> Response:
+    return Response(problem.model_dump_json(), status_code=status, media_type=JSON)
+
+
+def _blas_threads() -> list[int]:
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+async def _plain(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    problem = Problem(detail=error.detail).model_dump_json()
+    return Response(problem, error.status_code, error.headers, media_type=JSON)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":  # its place is a position, not a field
+        detail = f"the body is not JSON: {first['ctx']['error']} at character {first['loc'][1]}"
+        return _problem(422, Problem(detail=detail))
+    field = ".".join(str(part) for part in first["loc"][1:])
+    return _problem(422, Problem(detail=first["msg"], field=field or None))
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, _RefusedError)
+    return _problem(422, error.problem)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    log.error("the feed failed: %s", error)
+    return _problem(503, Problem(detail="the feed cannot be reached now; send it again"))

@@ -1,0 +1,201 @@
+"""guesslike serve, drain and recommend: the service, and the present into the dataset."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+import uvicorn
+from fastapi import FastAPI
+from rich.console import Console
+
+from recsys.coupons import Terms
+from serving import drain as draining
+from serving.app import Service, create_app
+from serving.feed import check_numbers, open_feed
+from serving.feed.contract import RecentEvent
+from serving.models import open_current
+from serving.ranker import Ranker
+from serving.recommend import Request, recommend
+from serving.schemas import Item
+from serving.settings import ServingSettings
+
+META = "guesslike.serving"
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Clock = Annotated[
+    str | None, typer.Option("--clock", metavar="INSTANT", help="Start the clock there, ISO 8601.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """What these commands need from outside, under META in the context's `meta`."""
+
+    settings: ServingSettings
+    folder: Path
+    models: Path
+    terms: Terms
+    clock: Callable[[str | None], Callable[[], datetime]]
+    """makes a clock that starts at an instant, or the system's"""
+    extend: list[Callable[[FastAPI], None]] = field(default_factory=list)
+    """what else to mount in the service's process"""
+
+    @property
+    def feed_url(self) -> str:
+        """Where the feed is."""
+        return self.settings.feed_url or str(self.folder / "feed.db")
+
+    def app(self, now: Callable[[], datetime]) -> FastAPI:
+        """The whole service under a clock."""
+        service = Service(self.models, self.feed_url, self.settings, self.terms, now)
+        app = create_app(service)
+        for mount in self.extend:
+            mount(app)
+        return app
+
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("serve")
+def serve_command(ctx: typer.Context, clock: Clock = None) -> None:
+    """Answer over HTTP until stopped. Takes up a newly published model by itself."""
+    at = composition(ctx)
+    asyncio.run(_try_out(at))  # a clear message now instead of a traceback in the server
+    run(at.app(at.clock(clock)), at.settings)
+
+
+@app.command("drain")
+def drain_command(ctx: typer.Context, dataset: Path, as_json: Json = False) -> None:
+    """Move what the feed holds into the dataset: each event once, whatever is killed."""
+    parts = asyncio.run(drained(composition(ctx), dataset))
+    if as_json:
+        _print_json({"parts": [asdict(part) for part in parts]})
+        return
+    for part in parts:
+        print_line(f"{part.path.name}: events {part.held.start} to {part.held.stop}")
+    if not parts:
+        print_line("Nothing new in the feed.")
+
+
+@app.command("recommend")
+def recommend_command(
+    ctx: typer.Context,
+    member: Annotated[str, typer.Option("--member")],
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 10,
+    clock: Clock = None,
+    as_json: Json = False,
+) -> None:
+    """What the home page would show a member now, and why."""
+    at = composition(ctx)
+    now = at.clock(clock)()
+    ranker = Ranker(open_current(at.models))
+    recent = asyncio.run(_recent(at, ranker, member))
+    items = home_list(ranker, member, at.settings, recent, limit=limit, now=now)
+    if as_json:
+        _print_json({"member_id": member, "items": [_plain(ranker, item) for item in items]})
+        return
+    for place, item in enumerate(items, start=1):
+        facts = _plain(ranker, item)
+        print_line(f"{place:3} {facts['title']}: {facts['reason']}")
+
+
+def home_list(
+    ranker: Ranker, member: str, settings: ServingSettings, recent: list[RecentEvent], *,
+    limit: int, now: datetime,
+) -> list[Item]:  # fmt: skip
+    """A member's home placement, outside of HTTP."""
+    wanted = Request(
+        member_id=member,
+        placement="home",
+        seeds=[],
+        excluded=[],
+        limit=limit,
+        now=round(now.timestamp() * 1_000_000),
+        rest_hours=settings.rest_hours,
+    )
+    return recommend(ranker, wanted, recent)
+
+
+async def drained(at: Composition, dataset: Path) -> list[draining.Part]:
+    """Open the feed, drain it, close it."""
+    feed = await open_feed(at.feed_url, shards=at.settings.feed_shards)
+    try:
+        return await draining.drain(feed, dataset)
+    finally:
+        await feed.close()
+
+
+async def trimmed(at: Composition, kept: dict[int, int], *, now: datetime) -> None:
+    """Forget what every kept model contains; `kept` by shard."""
+    feed = await open_feed(at.feed_url, shards=at.settings.feed_shards)
+    try:
+        for shard, last in kept.items():
+            await feed.trim(shard, last, now=round(now.timestamp() * 1_000_000))
+    finally:
+        await feed.close()
+
+
+def run(app: FastAPI, settings: ServingSettings) -> None:
+    """Serve an app on the configured address until stopped."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        access_log=False,  # addresses of requests hold member ids
+        log_config=None,
+        loop="auto",
+        http="httptools",
+    )
+
+
+def composition(ctx: typer.Context) -> Composition:
+    """What guesslike.py handed in."""
+    return cast(Composition, ctx.meta[META])
+
+
+def print_line(text: str) -> None:
+    """One line for a person."""
+    Console(soft_wrap=True).print(text, markup=False)
+
+
+async def _try_out(at: Composition) -> None:
+    """Open what the service will open, and close it again."""
+    model = open_current(at.models)
+    feed = await open_feed(at.feed_url, shards=at.settings.feed_shards)
+    try:
+        await check_numbers(feed, model)
+    finally:
+        await feed.close()
+
+
+async def _recent(at: Composition, ranker: Ranker, member: str) -> list[RecentEvent]:
+    feed = await open_feed(at.feed_url, shards=at.settings.feed_shards)
+    try:
+        after = ranker.model.feed_sequences
+        return (await feed.recent(f"m:{member}", after=after, limit=50)).events
+    finally:
+        await feed.close()
+
+
+def _plain(ranker: Ranker, item: Item) -> dict[str, Any]:
+    row = ranker.model.products.row(item.product_id)
+    title = "" if row is None else ranker.model.titles[row]
+    return {
+        "product_id": item.product_id,
+        "title": title or item.product_id,
+        "score": item.score,
+        "source": item.source,
+        "reason": item.reason.text,
+    }
+
+
+def _print_json(facts: dict[str, Any]) -> None:
+    typer.echo(json.dumps(facts, ensure_ascii=False, default=str))

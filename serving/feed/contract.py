@@ -1,0 +1,142 @@
+"""The feed: what members are doing now, numbered, durable and told apart by event id.
+
+Every accepted event gets the next sequence number of its shard: dense, from 1. A model
+records the last number it contains, so serving is that model plus the events after it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from recsys.ids import stable_hash
+
+KEPT_RECENT = 1000
+"""`recent` reaches this far back for a subject. The log keeps every event until it is trimmed."""
+
+REMEMBERED_US = 7 * 86_400 * 1_000_000
+"""A trimmed event's id is still known for this long after the event was accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of the `events` table."""
+
+    event_id: str
+    kind: str
+    occurred_at: int
+    """microseconds since 1970 UTC"""
+    product_id: str | None = None
+    member_id: str | None = None
+    visitor_id: str | None = None
+    order_id: str | None = None
+    quantity: float | None = None
+    amount: float | None = None
+    query: str | None = None
+    session_id: str | None = None
+    placement: str | None = None
+    request_id: str | None = None
+
+
+class RecentEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What ranking needs of an event. Decoded from the head of a body: see `body.py`."""
+
+    kind: str
+    occurred_at: int
+    """microseconds since 1970 UTC"""
+    product_id: str | None
+    order_id: str | None
+    quantity: float | None
+    amount: float | None
+    query: str | None
+    session_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """What one trip to the feed brings for a subject: a record, so that it can bring more."""
+
+    events: list[RecentEvent]
+    """in sequence order, newest last"""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """How many events of a batch were accepted now, and how many were known already."""
+
+    new: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Sequence numbers start to stop of a shard, both included."""
+
+    shard: int
+    start: int
+    stop: int
+
+
+def subject(event: Event) -> str | None:
+    """Whose event it is: "m:<member_id>", else "v:<visitor_id>", else nobody's."""
+    if event.member_id is not None:
+        return f"m:{event.member_id}"
+    return None if event.visitor_id is None else f"v:{event.visitor_id}"
+
+
+def shard_of(key: str, shards: int) -> int:
+    """The shard of a subject. An event of nobody is placed by its event id."""
+    return stable_hash(key) % shards
+
+
+class Feed(Protocol):
+    """The store of the present. Methods raise FeedError where the store fails.
+
+    An append that fails or is cancelled may still have been stored: send it again.
+    """
+
+    @property
+    def shards(self) -> int:
+        """How many logs there are: fixed when the store is made. They count from 0."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Where the store promises less than the feed needs, in sentences for the operator."""
+
+    async def append(self, events: Sequence[Event], *, now: int) -> Appended:
+        """Accept events; when this returns they survive a kill and a loss of power.
+
+        A known event id is a duplicate, whatever else differs: known are the ids in the feed
+        and, after a trim, those accepted in the last REMEMBERED_US. With several shards an id
+        is known within its subject's shard, so a retry keeps its member and visitor.
+        A batch's events in one shard are stored together or not at all.
+        """
+
+    async def recent(self, subject: str, *, after: Mapping[int, int], limit: int) -> Recent:
+        """The subject's latest events numbered above after[shard] (default 0), one round trip.
+
+        At most `limit` of them, and none beyond the latest KEPT_RECENT.
+        """
+
+    async def last_sequences(self) -> dict[int, int]:
+        """The last number given out in each shard; 0 where there was none."""
+
+    async def read(self, shard: int, start: int, stop: int) -> list[tuple[int, Event]]:
+        """Numbers and events from start to stop, both included, in order. All in memory."""
+
+    async def fix_range(self, shard: int, *, limit: int) -> Range | None:
+        """Decide and store which events the next part of the dataset holds.
+
+        The same range again until it is confirmed; None when nothing is new. A new range
+        follows the last confirmed one and has at most `limit` numbers.
+        """
+
+    async def confirm(self, fixed: Range) -> None:
+        """The range is in the dataset for good. Again is no harm."""
+
+    async def trim(self, shard: int, up_to: int, *, now: int) -> None:
+        """Forget events numbered up to `up_to`, which must be confirmed."""
+
+    async def close(self) -> None:
+        """Finish what was accepted and let go of the store."""

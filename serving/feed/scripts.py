@@ -1,0 +1,84 @@
+"""What Redis does in one step: the feed's Lua scripts.
+
+All keys of shard S are in the hash slot {guesslike:S}:
+  {guesslike:S}:log          stream, ID <seq>-0: e = event id, b = body
+  {guesslike:S}:seen         sorted set: event id, scored with the time it was accepted
+  {guesslike:S}:mark         hash: last, drained, fixed, trimmed, at (latest time accepted)
+  {guesslike:S}:s:<subject>  list, newest last: "<seq> <body>"
+"""
+
+APPEND = """
+-- Accept the events that are not known yet. Returns how many were.
+-- KEYS[1] log  KEYS[2] seen  KEYS[3] mark  KEYS[4..] the batch's subject lists
+-- ARGV[1] now in microseconds  ARGV[2] list elements kept
+-- ARGV[3..] for each event: its id, its body, its list's place in KEYS (0: nobody's)
+local mark = redis.call('HMGET', KEYS[3], 'last', 'at')
+local before = tonumber(mark[1] or 0)
+local at = math.max(tonumber(ARGV[1]), tonumber(mark[2] or 0))
+local last = before
+for i = 3, #ARGV, 3 do
+  if redis.call('ZADD', KEYS[2], 'NX', string.format('%.0f', at), ARGV[i]) == 1 then
+    last = last + 1
+    local seq = string.format('%.0f', last)
+    redis.call('XADD', KEYS[1], seq .. '-0', 'e', ARGV[i], 'b', ARGV[i + 1])
+    local list = tonumber(ARGV[i + 2])
+    if list > 0 then
+      redis.call('RPUSH', KEYS[list], seq .. ' ' .. ARGV[i + 1])
+      redis.call('LTRIM', KEYS[list], '-' .. ARGV[2], '-1')
+    end
+  end
+end
+redis.call('HSET', KEYS[3], 'last', string.format('%.0f', last), 'at', string.format('%.0f', at))
+return last - before
+"""
+
+FIX = """
+-- Fix the next range of the drain, unless one is fixed. Returns {drained, fixed}, or nothing.
+-- KEYS[1] mark  ARGV[1] the most numbers in a range
+local mark = redis.call('HMGET', KEYS[1], 'last', 'drained', 'fixed')
+local last, drained = tonumber(mark[1] or 0), tonumber(mark[2] or 0)
+local fixed = tonumber(mark[3] or 0)
+if fixed == 0 then
+  if last == drained then return false end
+  fixed = math.min(last, drained + tonumber(ARGV[1]))
+  redis.call('HSET', KEYS[1], 'fixed', string.format('%.0f', fixed))
+end
+return {drained, fixed}
+"""
+
+CONFIRM = """
+-- The fixed range is drained. Returns how far the shard is drained now.
+-- KEYS[1] mark  ARGV[1] the number before the range  ARGV[2] its last
+local mark = redis.call('HMGET', KEYS[1], 'drained', 'fixed')
+if (mark[1] or '0') == ARGV[1] and mark[2] == ARGV[2] then
+  redis.call('HSET', KEYS[1], 'drained', ARGV[2])
+  redis.call('HDEL', KEYS[1], 'fixed')
+  return tonumber(ARGV[2])
+end
+return tonumber(mark[1] or 0)
+"""
+
+TRIM = """
+-- One step: drop the log's head and its subjects' list heads, forget ids that are old and gone.
+-- KEYS[1] log  KEYS[2] seen  KEYS[3] mark  KEYS[4..] the lists of the subjects in that head
+-- ARGV[1] the last number to drop  ARGV[2] ids accepted before this may be forgotten
+local stop = tonumber(ARGV[1])
+for i = 4, #KEYS do
+  local head = redis.call('LINDEX', KEYS[i], 0)
+  while head and tonumber(string.match(head, '^%d+')) <= stop do
+    redis.call('LPOP', KEYS[i])
+    head = redis.call('LINDEX', KEYS[i], 0)
+  end
+end
+redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f-0', stop + 1))
+if stop > tonumber(redis.call('HGET', KEYS[3], 'trimmed') or 0) then
+  redis.call('HSET', KEYS[3], 'trimmed', ARGV[1])
+end
+local before = tonumber(ARGV[2])
+local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+if oldest then
+  -- Times in `seen` never fall with the number, so all ids of the log are at or above this.
+  before = math.min(before, tonumber(redis.call('ZSCORE', KEYS[2], oldest[2][2])))
+end
+return redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '(' .. string.format('%.0f', before))
+"""

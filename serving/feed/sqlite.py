@@ -1,0 +1,221 @@
+"""The feed in one SQLite file, which several processes may share.
+
+Awaiting appends share a transaction, so that one flush to disk serves them all: while a
+group commits in the writer's thread, the next one gathers. Reads have their own connection
+and run on the event loop: in WAL mode they wait for nobody.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from recsys.errors import FeedError
+from serving.feed import body
+from serving.feed.contract import (
+    KEPT_RECENT,
+    REMEMBERED_US,
+    Appended,
+    Event,
+    Range,
+    Recent,
+    subject,
+)
+from serving.feed.recents import EVENTS, Recents
+from serving.feed.sqlite_file import connect, errors, said
+
+WAITING_APPENDS = 256
+"""More than these wait their turn, so a slow disk slows the senders and not the memory."""
+TRIM_ROWS = 5_000
+"""Rows in one step of a trim: about 20 ms, so that appends get in between."""
+
+_RECENT = "SELECT seq, body FROM event WHERE subject = ? AND seq > ? ORDER BY seq DESC LIMIT ?"
+_APPENDED = "SELECT seq, subject, body FROM event WHERE seq > ? ORDER BY seq"
+_APPEND = (
+    "INSERT INTO event (seq, event_id, accepted_at, subject, body) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (event_id) DO NOTHING"
+)
+
+_Job = Callable[[sqlite3.Connection], Any]
+T = TypeVar("T")
+
+
+class SqliteFeed:
+    """The file, held open. Its one shard is 0."""
+
+    shards = 1
+    warnings: tuple[str, ...] = ()
+
+    def __init__(self, path: Path, *, writer: sqlite3.Connection, reader: sqlite3.Connection):
+        self._path = path
+        self._writer = writer
+        self._reader = reader
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed-writer")
+        self._room = asyncio.Semaphore(WAITING_APPENDS)
+        self._turn = asyncio.Lock()
+        self._gathering: tuple[list[_Job], asyncio.Task[list[Any]]] | None = None
+        self._recents = Recents(
+            lambda seen: self._read(_APPENDED, (seen,)),
+            lambda subject, most: self._read(_RECENT, (subject, 0, most)),
+            seen=self._read("SELECT last FROM mark", ())[0][0],
+            decode=body.decode_recent,
+        )
+
+    async def append(self, events: Sequence[Event], *, now: int) -> Appended:
+        """See Feed."""
+        rows = [(event.event_id, now, subject(event), body.encode(event)) for event in events]
+        return await self._write(partial(_insert, rows))
+
+    async def recent(self, subject: str, *, after: Mapping[int, int], limit: int) -> Recent:
+        """See Feed."""
+        if limit <= EVENTS:
+            return Recent(self._recents.latest(subject, after=after.get(0, 0), limit=limit))
+        found = self._read(_RECENT, (subject, after.get(0, 0), min(limit, KEPT_RECENT)))
+        found.reverse()
+        return Recent([body.decode_recent(packed) for _, packed in found])
+
+    async def last_sequences(self) -> dict[int, int]:
+        """See Feed."""
+        return dict(self._read("SELECT shard, last FROM mark", ()))
+
+    async def read(self, shard: int, start: int, stop: int) -> list[tuple[int, Event]]:
+        """See Feed."""
+        _only(shard)
+        rows = self._read(
+            "SELECT seq, body FROM event WHERE seq BETWEEN ? AND ? AND body IS NOT NULL"
+            " ORDER BY seq",
+            (start, stop),
+        )
+        return [(seq, body.decode(packed)) for seq, packed in rows]
+
+    async def fix_range(self, shard: int, *, limit: int) -> Range | None:
+        """See Feed."""
+        _only(shard)
+        return await self._write(partial(_fix, limit))
+
+    async def confirm(self, fixed: Range) -> None:
+        """See Feed."""
+        _only(fixed.shard)
+        if not await self._write(partial(_confirm, fixed)):
+            raise ValueError(f"{fixed} was not fixed")
+
+    async def trim(self, shard: int, up_to: int, *, now: int) -> None:
+        """See Feed."""
+        _only(shard)
+        drained, trimmed = self._read("SELECT drained, trimmed FROM mark", ())[0]
+        if up_to > drained:
+            raise FeedError(f"the feed is drained up to event {drained}, not {up_to}: drain first")
+        while trimmed < up_to:
+            trimmed = await self._write(partial(_trim, up_to))
+        self._recents.drop()
+        while await self._write(partial(_forget, now - REMEMBERED_US)) == TRIM_ROWS:
+            pass
+
+    async def close(self) -> None:
+        """See Feed."""
+        if self._gathering is not None:
+            await asyncio.wait([self._gathering[1]])
+        async with self._turn:
+            self._thread.shutdown()
+            self._reader.close()
+            self._writer.close()
+
+    def _read(self, statement: str, values: tuple[object, ...]) -> list[Any]:
+        try:
+            return self._reader.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise said(self._path, error) from error
+
+    async def _write(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        async with self._room:
+            if self._gathering is None:
+                jobs: list[_Job] = []
+                self._gathering = (jobs, asyncio.create_task(self._commit(jobs)))
+            jobs, committed = self._gathering
+            place = len(jobs)
+            jobs.append(job)
+            # One sender that goes away must not cancel the others' commit.
+            result: T = (await asyncio.shield(committed))[place]
+            return result
+
+    async def _commit(self, jobs: list[_Job]) -> list[Any]:
+        async with self._turn:
+            self._gathering = None
+            loop = asyncio.get_running_loop()
+            with errors(self._path):
+                return await loop.run_in_executor(self._thread, _transact, self._writer, jobs)
+
+
+def open_sqlite(path: Path) -> SqliteFeed:
+    """The feed in a file, made where there is none. Call it inside a running event loop."""
+    writer, reader = connect(path)
+    return SqliteFeed(path, writer=writer, reader=reader)
+
+
+def _transact(connection: sqlite3.Connection, jobs: list[_Job]) -> list[Any]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        results = [job(connection) for job in jobs]
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return results
+
+
+def _insert(
+    rows: list[tuple[str, int, str | None, bytes]], connection: sqlite3.Connection
+) -> Appended:
+    (before,) = connection.execute("SELECT last FROM mark").fetchone()
+    last = before
+    for row in rows:
+        last += connection.execute(_APPEND, (last + 1, *row)).rowcount
+    connection.execute("UPDATE mark SET last = ?", (last,))
+    return Appended(new=last - before, duplicates=len(rows) - (last - before))
+
+
+def _fix(limit: int, connection: sqlite3.Connection) -> Range | None:
+    connection.execute(
+        "UPDATE mark SET fixed = min(last, drained + ?) WHERE fixed IS NULL AND drained < last",
+        (limit,),
+    )
+    drained, fixed = connection.execute("SELECT drained, fixed FROM mark").fetchone()
+    return None if fixed is None else Range(0, drained + 1, fixed)
+
+
+def _confirm(fixed: Range, connection: sqlite3.Connection) -> bool:
+    connection.execute(
+        "UPDATE mark SET drained = fixed, fixed = NULL WHERE drained = ? AND fixed = ?",
+        (fixed.start - 1, fixed.stop),
+    )
+    (drained,) = connection.execute("SELECT drained FROM mark").fetchone()
+    return bool(drained >= fixed.stop)
+
+
+def _trim(up_to: int, connection: sqlite3.Connection) -> int:
+    """One step; returns how far the feed is trimmed now."""
+    (trimmed,) = connection.execute("SELECT trimmed FROM mark").fetchone()
+    stop: int = max(trimmed, min(up_to, trimmed + TRIM_ROWS))
+    connection.execute(
+        "UPDATE event SET subject = NULL, body = NULL WHERE seq BETWEEN ? AND ?",
+        (trimmed + 1, stop),
+    )
+    connection.execute("UPDATE mark SET trimmed = ?", (stop,))
+    return stop
+
+
+def _forget(before: int, connection: sqlite3.Connection) -> int:
+    """One step from the oldest trimmed id on; returns how many ids are forgotten."""
+    return connection.execute(
+        "DELETE FROM event WHERE accepted_at < ? AND seq IN (SELECT seq FROM event"
+        " WHERE seq <= (SELECT trimmed FROM mark) ORDER BY seq LIMIT ?)",
+        (before, TRIM_ROWS),
+    ).rowcount
+
+
+def _only(shard: int) -> None:
+    if shard != 0:
+        raise ValueError(f"an SQLite feed has shard 0 alone, not {shard}")

@@ -1,0 +1,16 @@
+"""What a ranker picks, before it is put into words."""
+
+from typing import NamedTuple
+
+
+class Pick(NamedTuple):
+    """A recommended product and what put it there."""
+
+    product: int
+    score: float
+    reason: str
+    """one of scoring.REASON_CODES, or "session" """
+    last_day: int = 0
+    interval: float = 0.0
+    seed: int | None = None
+    """the product that pointed here"""

@@ -1,0 +1,136 @@
+"""What goes over the wire. Requests are checked by pydantic; answers are encoded by msgspec and
+described to OpenAPI by the same types."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+Id = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The facts a reason states; absent where it states none."""
+
+    product_id: str | None = None
+    last_days_ago: int | None = None
+    every_days: int | None = None
+
+
+class Reason(msgspec.Struct, frozen=True, gc=False):
+    """Why a product is in the list."""
+
+    code: str
+    text: str
+    evidence: Evidence
+
+
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """One place of a list, best first. The score orders one answer; it has no unit."""
+
+    product_id: str
+    score: float
+    source: str
+    reason: Reason
+
+
+class Recommendations(msgspec.Struct, frozen=True, gc=False):
+    """An answer, and which model gave it."""
+
+    request_id: str
+    model_version: str
+    items: list[Item]
+
+
+class CouponItem(msgspec.Struct, frozen=True):
+    """A coupon the member can use now, the one worth most first."""
+
+    coupon_id: str
+    campaign_id: str | None
+    title: str
+    probability: float
+    """that the member redeems it within the model's horizon"""
+    products: list[str]
+    """of its scope, those this member is likeliest to buy"""
+    reason: Reason
+
+
+class Coupons(msgspec.Struct, frozen=True):
+    """The answer of GET /v1/coupons."""
+
+    request_id: str
+    model_version: str
+    items: list[CouponItem]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RecommendBody(_Body):
+    """POST /v1/recommendations: as GET, with ids out of the URL."""
+
+    member_id: Id | None = None
+    visitor_id: Id | None = None
+    placement: Literal["home", "product", "cart"] = "home"
+    product_id: Id | None = None
+    cart: Annotated[list[Id], Field(max_length=100)] = []
+    exclude: Annotated[list[Id], Field(max_length=500)] = []
+    limit: Annotated[int, Field(ge=1)] = 20
+
+
+class EventBody(_Body):
+    """One event. `event_id` makes sending it again harmless."""
+
+    event_id: Id
+    kind: Literal["view", "click", "search", "add_to_cart", "purchase", "return"]
+    occurred_at: AwareDatetime
+    product_id: Id | None = None
+    member_id: Id | None = None
+    visitor_id: Id | None = None
+    order_id: Id | None = None
+    quantity: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
+    amount: Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)] | None = None
+    query: Annotated[str, Field(max_length=500)] | None = None
+    session_id: Id | None = None
+    placement: Id | None = None
+    request_id: Id | None = None
+
+    @model_validator(mode="after")
+    def _names_a_product(self) -> "EventBody":
+        if self.product_id is None and self.kind != "search":
+            raise ValueError(f"product_id is needed for a {self.kind}")
+        if self.kind == "purchase" and self.quantity == 0:
+            raise ValueError("quantity of a purchase is above 0; leave it out if unknown")
+        return self
+
+
+class EventsBody(_Body):
+    """POST /v1/events."""
+
+    events: Annotated[list[EventBody], Field(min_length=1)]
+
+
+class Accepted(BaseModel):
+    """How many events were new, and how many known already."""
+
+    accepted: int
+    duplicates: int
+
+
+class Ready(BaseModel):
+    """GET /readyz."""
+
+    ready: bool
+    model_version: str
+    model_as_of: str
+    feed: str
+    feed_warnings: list[str]
+    blas_threads: int
+
+
+class Problem(BaseModel):
+    """Any error: what is wrong and, where it is one field's fault, which."""
+
+    detail: str
+    field: str | None = None

@@ -1,0 +1,29 @@
+"""What an operator may set for serving."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ServingSettings(BaseModel):
+    """GUESSLIKE_SERVING__NAME sets one of these."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    feed_url: str | None = None
+    """redis://HOST:PORT/DB, or a file; without one, feed.db in the local folder"""
+    feed_shards: Annotated[int, Field(ge=1, le=1024)] = 1
+    """logs of a new Redis feed; fixed once it holds events"""
+    max_limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    """products in one answer at most"""
+    max_events: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """events in one batch at most"""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1_000_000
+    future_seconds: Annotated[float, Field(ge=0)] = 300
+    """an event further in the future than this is refused"""
+    rest_hours: Annotated[float, Field(ge=0)] = 12
+    """a product just bought is not proposed again for so long"""
+    reload_seconds: Annotated[float, Field(gt=0)] = 0.5
+    """how often a worker looks at CURRENT"""
