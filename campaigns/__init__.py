@@ -1,0 +1,1 @@
+"""Decides whom to push what, sends it once, and proves it."""

@@ -1,0 +1,90 @@
+"""Who a campaign is for: a filter over members' attributes and what they did before now."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys.filters import Filter
+
+
+class Tables(Protocol):
+    """What this package reads of a dataset."""
+
+    def has(self, table: str, /) -> bool:
+        """Whether the table is there."""
+
+    def scan(self, table: str, /) -> pl.LazyFrame:
+        """The table's declared columns; missing optional ones are null."""
+
+    def known(self, table: str, as_of: datetime | None, /) -> pl.DataFrame:
+        """Products or members as known before an instant, one row an id."""
+
+
+def member_table(dataset: Tables, *, now: datetime) -> pl.DataFrame:
+    """One row for each member known before now, by member_id: attributes and summary.
+
+    Summary: orders, spend, products (distinct), days_since_first_order, days_since_last_order
+    (null without an order). Attributes keep their names; dates become ISO text.
+    """
+    past = _summary(dataset, now)
+    return (
+        dataset.known("members", now)
+        .lazy()
+        .join(past, on="member_id", how="full", coalesce=True)
+        .with_columns(pl.col("orders", "spend", "products").fill_null(0))
+        .collect()
+        .sort("member_id")
+    )
+
+
+def _summary(dataset: Tables, now: datetime) -> pl.LazyFrame:
+    bought = pl.col("kind") == "purchase"
+    order = pl.coalesce("order_id", pl.col("occurred_at").cast(pl.String))
+    when = pl.col("occurred_at").filter(bought)
+    days = 86_400 * 1_000_000
+    return (
+        dataset.scan("events")
+        .filter(pl.col("member_id").is_not_null() & (pl.col("occurred_at") < now))
+        .group_by("member_id")
+        .agg(
+            order.filter(bought).n_unique().cast(pl.Float64).alias("orders"),
+            pl.col("amount").filter(bought).sum().cast(pl.Float64).alias("spend"),
+            pl.col("product_id").filter(bought).n_unique().cast(pl.Float64).alias("products"),
+            *(
+                ((pl.lit(now) - edge).dt.total_microseconds() / days).alias(f"days_since_{name}")
+                for name, edge in (("first_order", when.min()), ("last_order", when.max()))
+            ),
+        )
+    )
+
+
+def columns(members: pl.DataFrame) -> dict[str, NDArray[Any]]:
+    """The member table as the filter reads it."""
+    return {name: _column(members[name]) for name in members.columns}
+
+
+def _column(series: pl.Series) -> NDArray[Any]:
+    if series.dtype.is_numeric():
+        return series.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    if series.dtype.is_temporal():
+        series = series.dt.to_string("iso")
+    elif series.dtype != pl.Boolean:
+        series = series.cast(pl.String)
+    return np.array(series.to_list(), dtype=object)
+
+
+def in_audience(members: pl.DataFrame, rule: Filter | None) -> NDArray[np.bool_]:
+    """Rows of the member table that the campaign is for; FilterError for an unknown field."""
+    if rule is None:
+        return np.ones(len(members), np.bool_)
+    table: Mapping[str, NDArray[Any]] = columns(members.select(*_used(members, rule)))
+    return rule.mask(table)
+
+
+def _used(members: pl.DataFrame, rule: Filter) -> list[str]:
+    rule.check(members.columns)
+    return sorted(rule.fields) or members.columns[:1]

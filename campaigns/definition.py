@@ -1,0 +1,149 @@
+"""A campaign file: what a marketer writes, checked whole before anything is planned."""
+
+import difflib
+import hashlib
+from datetime import UTC
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from campaigns.settings import CampaignSettings
+from recsys.errors import CampaignError, FilterError
+from recsys.filters import parse
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FromCampaign(_Part):
+    """All coupons that the dataset lists for one of its campaigns."""
+
+    from_campaign: str
+
+
+class Template(_Part):
+    """Jinja2 sources; what is left out comes from the built-in ones."""
+
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """Hash that plans carry."""
+        return _digest(self.model_dump_json())
+
+
+class Campaign(_Part):
+    """One campaign, once: a window in which each member may get one push."""
+
+    campaign: Annotated[str, Field(min_length=1)]
+    title: str
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    channel: Literal["email"] = "email"
+    audience: str | None = None
+    """filter over members' attributes and their past; without one, everyone"""
+    coupons: FromCampaign | Annotated[list[str], Field(min_length=1)]
+    budget: Annotated[float, Field(ge=0)]
+    """in the shop's currency: what issuing the coupons may cost in all"""
+    max_sends: Annotated[int, Field(ge=1)] | None = None
+    max_per_coupon: Annotated[int, Field(ge=1)] | None = None
+    holdout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    margin_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    coupon_value: Annotated[float, Field(ge=0)] | None = None
+    template: Template = Template()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.ends_at <= self.starts_at:
+            raise ValueError("ends_at must be after starts_at")
+        if self.audience is not None:
+            try:
+                parse(self.audience)
+            except FilterError as error:
+                raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def occasion(self) -> str:
+        """The campaign in its window; a later end is still the same occasion."""
+        return f"{self.campaign}@{self.starts_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+    @property
+    def digest(self) -> str:
+        """Hash of the definition, template left out."""
+        return _digest(self.model_dump_json(exclude={"template"}))
+
+    def with_defaults(self, settings: CampaignSettings) -> "Campaign":
+        """What the file leaves open, from the settings."""
+        filled = {
+            name: getattr(settings, name)
+            for name in ("holdout", "margin_rate", "coupon_value")
+            if getattr(self, name) is None
+        }
+        return self.model_copy(update=filled)
+
+
+def load_campaign(path: Path) -> Campaign:
+    """The campaign in a YAML file; CampaignError names the file, the line, the key and the mend."""
+    try:
+        source = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise CampaignError(f"There is no campaign file {path}") from None
+    except UnicodeDecodeError:
+        raise CampaignError(f"The campaign file {path} is not UTF-8 text") from None
+    try:
+        node = yaml.compose(source, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(source)
+    except yaml.YAMLError as error:
+        raise CampaignError(f"The campaign file {path} is not YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise CampaignError(f"The campaign file {path} must hold keys, such as campaign and budget")
+    try:
+        return Campaign.model_validate(data)
+    except ValidationError as error:
+        problems = [_problem(path, node, dict(one)) for one in error.errors()]
+        raise CampaignError("\n".join(dict.fromkeys(problems))) from None
+
+
+def _problem(path: Path, node: yaml.Node | None, error: dict[str, Any]) -> str:
+    where = [part for part in error["loc"] if not _is_branch(part)]
+    name = ".".join(str(part) for part in where)
+    place = f"{path}:{_line(node, where)}"
+    if error["type"] == "extra_forbidden":
+        known = [*Campaign.model_fields, *Template.model_fields, *FromCampaign.model_fields]
+        near = difflib.get_close_matches(str(where[-1]), known, 1, 0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+        return f"{place}: unknown key '{name}'; {hint}"
+    if error["type"] == "missing":
+        return f"{place}: the key '{name}' is missing"
+    if error["type"] == "timezone_aware":
+        return f"{place}: '{name}' needs a time zone, such as 2017-12-01T09:00:00Z"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{place}: {name + ': ' if name else ''}{message}"
+
+
+def _is_branch(part: int | str) -> bool:
+    """Pydantic puts the tried branch of `coupons` into the place."""
+    return isinstance(part, str) and (part == "FromCampaign" or "[" in part)
+
+
+def _line(node: yaml.Node | None, where: list[int | str]) -> int:
+    """Line of the innermost key of the place that the file has."""
+    line = 1
+    for part in where:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        found = next(((k, v) for k, v in node.value if k.value == part), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,299 @@
+"""Opens the ledger, refuses one that is not ours, and hands out transactions."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+)
+
+from campaigns.instants import DAY, SECOND, from_micros, to_micros, words
+from campaigns.ledger.identity import NORMALISER, Identity, make_key, read_key
+from campaigns.ledger.tables import SCHEMA_VERSION, VIEWS, gate, meta, metadata
+from recsys.errors import LedgerError
+from recsys.ids import stable_hash
+
+_SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """An open ledger; close it, or use it in a with-statement."""
+
+    engine: Engine
+    identity: Identity
+    epoch: str
+    clock: str
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state and writes nothing."""
+        with _reached(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that holds SQLite's write lock from its first statement on."""
+        with _reached(), _writing(self.engine) as connection:
+            yield connection
+
+    def highest_instant(self) -> datetime:
+        """The latest instant this ledger has seen; a clock never starts before it."""
+        with self.reading() as connection:
+            return from_micros(connection.execute(select(gate.c.hi)).scalar_one())
+
+    def close(self) -> None:
+        """Gives back every connection."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """A database that goes away or stays locked is for the operator to mend."""
+    try:
+        yield
+    except OperationalError as error:
+        raise LedgerError(
+            f"The ledger cannot be used now: {error.orig}. Mend that, then run the same again: "
+            "what was promised is kept, and only the remainder is done"
+        ) from error
+
+
+def open_ledger(url: str, key_file: Path, *, clock: str, now: datetime) -> Ledger:
+    """The ledger at a URL, made at first use together with its key file.
+
+    `clock` names the clock that `now` comes from ("system", or for example "simulated"): a ledger
+    belongs to one clock for good. LedgerError for a store that is unreachable, unsafe, of a newer
+    version, or under another key, normaliser or clock.
+    """
+    address = _address(url)
+    engine = _engine(address)
+    try:
+        with _writing(engine) as connection:
+            _assert_durable(connection)
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(7463)"))
+            if not inspect(connection).has_table("meta"):
+                identity = _create(connection, key_file, clock=clock, now=now)
+            else:
+                identity = _recognise(connection, key_file, clock=clock)
+            epoch = connection.execute(select(gate.c.epoch)).scalar_one()
+        return Ledger(engine, identity, epoch, clock)
+    except DatabaseError as error:
+        engine.dispose()
+        shown = address.render_as_string(hide_password=True)
+        raise LedgerError(f"The ledger at {shown} does not open: {error.orig}") from error
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def wake(ledger: Ledger, *, now: datetime, max_idle_days: float) -> None:
+    """Lets the gate follow a clock that moved on while nobody sent. Called once before sending.
+
+    LedgerError for a clock that went back, or that leapt further than a shop is ever idle: a
+    clock set to a wrong year would free every slot at once.
+    """
+    micros = to_micros(now)
+    with ledger.writing() as connection:
+        hi = _lock_gate(connection)
+        if micros - hi > max_idle_days * DAY:
+            raise LedgerError(
+                f"The clock reads {words(micros)}, but the ledger was last used at {words(hi)}. "
+                "If the clock is right, raise the setting max_idle_days for this run"
+            )
+        if micros < hi - 2 * SECOND:
+            raise LedgerError(
+                f"The clock reads {words(micros)}, before {words(hi)}, which the ledger has seen. "
+                "Set the clock right, or wait until it has passed that instant"
+            )
+        connection.execute(text("UPDATE gate SET hi = :now WHERE hi < :now"), {"now": micros})
+
+
+def pass_gate(connection: Connection, ledger: Ledger, now: int) -> None:
+    """First statement of every claim: right epoch, open gate, a sane clock, one claim at a time."""
+    server_agrees = ""
+    if ledger.clock == _SYSTEM and connection.dialect.name == "postgresql":
+        server_agrees = "AND ABS(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 - :now) <= 2000000"
+    passed = connection.execute(
+        text(
+            "UPDATE gate SET hi = CASE WHEN :now > hi THEN :now ELSE hi END"
+            " WHERE id = 1 AND epoch = :epoch AND closed_until <= :now"
+            f" AND :now >= hi - 2000000 AND :now <= hi + 86400000000 {server_agrees} RETURNING hi"
+        ),
+        {"now": now, "epoch": ledger.epoch},
+    ).first()
+    if passed is None:
+        raise LedgerError(_why_shut(connection, ledger, now))
+
+
+def wait_for_claims(connection: Connection) -> None:
+    """Taken before a withdrawal is written, so that no claim that began earlier commits later."""
+    _lock_gate(connection)
+
+
+def _why_shut(connection: Connection, ledger: Ledger, now: int) -> str:
+    row = connection.execute(select(gate.c.epoch, gate.c.hi, gate.c.closed_until)).one()
+    if row.epoch != ledger.epoch:
+        return "The ledger has begun a new epoch; start this sender again"
+    if row.closed_until > now:
+        return f"The ledger is closed for sending until {words(row.closed_until)}"
+    if now < row.hi - 2 * SECOND:
+        return f"The clock went back to {words(now)}; the ledger has seen {words(row.hi)}"
+    if now > row.hi + DAY:
+        return f"The clock leapt from {words(row.hi)} to {words(now)}; start this sender again"
+    return "This machine's clock and the database's differ by more than 2 s; set them right"
+
+
+def _lock_gate(connection: Connection) -> int:
+    hi: int = connection.execute(select(gate.c.hi).with_for_update()).scalar_one()
+    return hi
+
+
+def _address(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except ArgumentError:
+        raise LedgerError(
+            f"'{url}' is no database URL; write sqlite:///var/ledger.db or postgresql://…"
+        ) from None
+    if address.drivername in ("postgresql", "postgres"):
+        address = address.set(drivername="postgresql+psycopg")
+    backend = address.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        raise LedgerError(f"The ledger runs on SQLite or PostgreSQL, not on {backend}")
+    if backend == "sqlite":
+        if address.database in (None, "", ":memory:"):
+            raise LedgerError("A ledger in memory keeps no promise; name a file: sqlite:///FILE")
+        Path(str(address.database)).parent.mkdir(parents=True, exist_ok=True)
+    return address
+
+
+def _engine(address: URL) -> Engine:
+    if address.get_backend_name() == "postgresql":
+        return create_engine(address)
+    engine = create_engine(address, connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        # The driver's own BEGIN is deferred: two claims could then read one state.
+        connection.isolation_level = None
+        for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = FULL"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def _writing(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as plain:
+        connection = plain.execution_options(writes=True)
+        with connection.begin():
+            yield connection
+
+
+_DURABLE = {
+    "sqlite": {
+        "PRAGMA foreign_keys": "1",
+        "PRAGMA journal_mode": "wal",
+        "PRAGMA synchronous": "2",
+    },
+    "postgresql": {"SHOW fsync": "on", "SHOW synchronous_commit": "on"},
+}
+
+
+def _assert_durable(connection: Connection) -> None:
+    """A promise on a store that forgets is none."""
+    for question, wanted in _DURABLE[connection.dialect.name].items():
+        answer = str(connection.exec_driver_sql(question).scalar_one())
+        if answer != wanted:
+            name = question.split()[1]
+            raise LedgerError(f"The ledger needs {name} = {wanted}; this store says {answer}")
+
+
+def _create(connection: Connection, key_file: Path, *, clock: str, now: datetime) -> Identity:
+    if not key_file.exists():
+        make_key(key_file)
+    identity = read_key(key_file)
+    try:
+        metadata.create_all(connection)
+        for view in VIEWS:
+            connection.execute(text(view))
+    except (IntegrityError, ProgrammingError) as error:
+        raise LedgerError(f"The ledger's tables cannot be made here: {error.orig}") from error
+    told = {
+        "schema_version": str(SCHEMA_VERSION),
+        "key_fingerprint": identity.fingerprint,
+        "normaliser": str(NORMALISER),
+        "clock": clock,
+    }
+    connection.execute(insert(meta), [{"name": k, "value": v} for k, v in told.items()])
+    born = to_micros(now)
+    epoch = f"{stable_hash(f'{identity.fingerprint} {born}'):016x}"
+    connection.execute(insert(gate).values(id=1, epoch=epoch, hi=born, closed_until=0))
+    return identity
+
+
+def _recognise(connection: Connection, key_file: Path, *, clock: str) -> Identity:
+    told = {row.name: row.value for row in connection.execute(select(meta.c.name, meta.c.value))}
+    version = int(told["schema_version"])
+    if version > SCHEMA_VERSION:
+        raise LedgerError(
+            f"The ledger has version {version}; this program knows {SCHEMA_VERSION}. Upgrade it"
+        )
+    if told["clock"] != clock:
+        raise LedgerError(
+            f"The ledger was made under the {told['clock']} clock and this one is {clock}; "
+            "give the simulated one a folder of its own"
+        )
+    if not key_file.exists():
+        raise LedgerError(
+            f"The key file {key_file} is missing; put it back from its backup. Without it, no "
+            "suppression and no past push could be recognised"
+        )
+    identity = read_key(key_file)
+    if told["key_fingerprint"] != identity.fingerprint:
+        raise LedgerError(f"The ledger is under another key than {key_file}; put its own key there")
+    if told["normaliser"] != str(NORMALISER):
+        raise LedgerError(
+            f"The ledger's addresses were normalised by rule {told['normaliser']}, this program "
+            f"uses rule {NORMALISER}; use the program that made it"
+        )
+    return identity

@@ -1,0 +1,279 @@
+"""Which plan is live, what its rows came to, who is held out, and what may be spent."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Table, bindparam, insert, select, text
+
+from campaigns.instants import to_micros
+from campaigns.ledger import tables
+from campaigns.ledger.ledger import Ledger, wait_for_claims
+from recsys.errors import LedgerError
+from recsys.ids import unit_interval
+
+UNLIMITED = 2**62
+_ROWS_A_STATEMENT = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A plan as the ledger knows it."""
+
+    plan_id: str
+    occasion: str
+    campaign: str
+    state: str
+
+
+def assign_arms(
+    ledger: Ledger,
+    campaign: str,
+    *,
+    share: float,
+    people: Sequence[tuple[str, str]],
+    now: datetime,
+) -> list[bool]:
+    """True where a (person, contact) is held out of the campaign.
+
+    The unit is the contact point first seen with the person, so people who share one share the
+    arm; who has an arm keeps it for as long as the share stays the same. A new share is a new
+    epoch.
+    """
+    with ledger.writing() as connection:
+        wait_for_claims(connection)
+        epoch = _epoch(connection, campaign, share=share, at=to_micros(now))
+        known = connection.execute(
+            select(tables.assignment.c.person, tables.assignment.c.contact, tables.assignment.c.arm)
+            .where(tables.assignment.c.campaign == campaign, tables.assignment.c.epoch == epoch)
+        ).all()  # fmt: skip
+        by_person = {row.person: row.arm for row in known}
+        by_contact = {row.contact: row.arm for row in known}
+        common = {"campaign": campaign, "epoch": epoch, "assigned_at": to_micros(now)}
+        arms, new = [], []
+        for person, contact in people:
+            arm = by_person.get(person) or by_contact.get(contact)
+            if arm is None:
+                below = unit_interval(f"holdout/{campaign}/{epoch}", contact) < share
+                arm = "holdout" if below else "treat"
+            arms.append(arm == "holdout" or by_contact.get(contact) == "holdout")
+            if person not in by_person:
+                by_person[person] = by_contact[contact] = arm
+                new.append({"person": person, "contact": contact, "arm": arm} | common)
+        _insert(connection, tables.assignment, new)
+    return arms
+
+
+def _epoch(connection: Connection, campaign: str, *, share: float, at: int) -> int:
+    last = connection.execute(
+        text("SELECT epoch, share FROM holdout_epoch WHERE campaign = :c ORDER BY epoch DESC"),
+        {"c": campaign},
+    ).first()
+    if last is not None and float(last.share) == share:
+        return int(last.epoch)
+    epoch = 1 if last is None else int(last.epoch) + 1
+    connection.execute(
+        insert(tables.holdout_epoch).values(
+            campaign=campaign, epoch=epoch, share=repr(share), started_at=at
+        )
+    )
+    return epoch
+
+
+def left(ledger: Ledger, limits: Mapping[str, int]) -> dict[str, int]:
+    """How much of each purse could still be taken under these limits."""
+    with ledger.reading() as connection:
+        rows = connection.execute(select(tables.purse.c.purse, tables.purse.c.used))
+        used = {row.purse: row.used for row in rows}
+    return {name: max(0, cap - used.get(name, 0)) for name, cap in limits.items()}
+
+
+def live_plan(ledger: Ledger, occasion: str) -> Registered | None:
+    """The one plan of the occasion that may be sent."""
+    return _find(ledger, "occasion = :key AND state = 'live'", occasion)
+
+
+def find_plan(ledger: Ledger, plan_id: str) -> Registered | None:
+    """A plan by its id, whatever its state."""
+    return _find(ledger, "plan_id = :key", plan_id)
+
+
+def live_plans(ledger: Ledger) -> list[Registered]:
+    """All plans that may be sent, oldest first."""
+    with ledger.reading() as connection:
+        rows = connection.execute(
+            text("SELECT plan_id, occasion, campaign, state FROM plan WHERE state = 'live'"
+                 " ORDER BY registered_at, plan_id")
+        )  # fmt: skip
+        return [Registered(*row) for row in rows]
+
+
+def _find(ledger: Ledger, where: str, key: str) -> Registered | None:
+    with ledger.reading() as connection:
+        row = connection.execute(
+            text(f"SELECT plan_id, occasion, campaign, state FROM plan WHERE {where}"),
+            {"key": key},
+        ).first()
+    return None if row is None else Registered(*row)
+
+
+def register(
+    ledger: Ledger,
+    plan: Registered,
+    *,
+    skipped: Mapping[str, str],
+    planned_rows: int,
+    purses: Mapping[str, int],
+    replaced_rows: Sequence[str],
+    now: datetime,
+) -> bool:
+    """Makes a plan the live one of its occasion, in one transaction; False if it already is.
+
+    `skipped`: send id → reason of every row that is not to be sent. `purses`: limits, in counts
+    or minor units. `replaced_rows`: send ids of the plan that this one replaces; those without
+    an outcome are cancelled. LedgerError while the replaced plan has calls in flight, and for a
+    limit below what is spent.
+    """
+    at = to_micros(now)
+    with ledger.writing() as connection:
+        wait_for_claims(connection)
+        known = connection.execute(
+            text("SELECT state FROM plan WHERE plan_id = :p"), {"p": plan.plan_id}
+        ).scalar()
+        if known is not None:
+            return False
+        for name, cap in purses.items():
+            _limit(connection, name, cap)
+        _replace(connection, plan, replaced_rows, at)
+        connection.execute(
+            insert(tables.plan).values(
+                plan_id=plan.plan_id,
+                occasion=plan.occasion,
+                campaign=plan.campaign,
+                state=plan.state,
+                planned_rows=planned_rows,
+                registered_at=at,
+            )
+        )
+        rows = [
+            {"plan_id": plan.plan_id, "send_id": key, "outcome": "skipped", "reason": reason,
+             "at": at}
+            for key, reason in skipped.items()
+        ]  # fmt: skip
+        _insert(connection, tables.outcome, rows)
+    return True
+
+
+def _limit(connection: Connection, name: str, cap: int) -> None:
+    row = connection.execute(
+        text("SELECT used FROM purse WHERE purse = :purse"), {"purse": name}
+    ).first()
+    if row is None:
+        connection.execute(insert(tables.purse).values(purse=name, live=1, used=0, cap=cap))
+    elif row.used > cap:
+        raise LedgerError(f"The limit {cap} of '{name}' is below the {row.used} already spent")
+    else:
+        connection.execute(
+            text("UPDATE purse SET cap = :cap WHERE purse = :purse"), {"cap": cap, "purse": name}
+        )
+
+
+def _replace(connection: Connection, plan: Registered, rows: Sequence[str], at: int) -> None:
+    old = connection.execute(
+        text("SELECT plan_id FROM plan WHERE occasion = :o AND state = 'live'"),
+        {"o": plan.occasion},
+    ).scalar()
+    if old is None:
+        return
+    flying = connection.execute(
+        text("SELECT COUNT(*) FROM send WHERE plan_id = :p AND state = 'attempting'"), {"p": old}
+    ).scalar_one()
+    if flying:
+        raise LedgerError(
+            f"Plan {old} of this occasion has {flying} sends in flight; "
+            f"run `campaigns send {old}` to settle them, then plan again"
+        )
+    _close(connection, old, rows, outcome="cancelled", reason=f"replaced by {plan.plan_id}", at=at)
+    connection.execute(text("UPDATE plan SET state = 'replaced' WHERE plan_id = :p"), {"p": old})
+
+
+def close_rows(
+    ledger: Ledger, plan_id: str, keys: Sequence[str], *, outcome: str, reason: str, now: datetime
+) -> None:
+    """An outcome for rows that will not be sent; rows with an outcome or a live try are left."""
+    with ledger.writing() as connection:
+        wait_for_claims(connection)
+        _close(connection, plan_id, keys, outcome=outcome, reason=reason, at=to_micros(now))
+
+
+def _close(
+    connection: Connection, plan_id: str, keys: Sequence[str], *, outcome: str, reason: str, at: int
+) -> None:
+    if not keys:
+        return
+    statement = text(
+        "INSERT INTO outcome (plan_id, send_id, outcome, reason, at)"
+        " SELECT :plan_id, :key, :outcome, :reason, :at WHERE NOT EXISTS ("
+        " SELECT 1 FROM send WHERE send_id = :key AND plan_id = :plan_id AND state <> 'refused')"
+        " ON CONFLICT DO NOTHING"
+    )
+    common = {"plan_id": plan_id, "outcome": outcome, "reason": reason, "at": at}
+    connection.execute(statement, [common | {"key": key} for key in keys])
+
+
+def outcomes(ledger: Ledger, plan_id: str) -> dict[str, tuple[str, str]]:
+    """Send id → (outcome, reason) of every row of a plan that has one."""
+    with ledger.reading() as connection:
+        rows = connection.execute(
+            text("SELECT send_id, outcome, reason FROM outcome WHERE plan_id = :p"), {"p": plan_id}
+        )
+        return {row.send_id: (row.outcome, row.reason) for row in rows}
+
+
+def open_tries(ledger: Ledger, plan_id: str) -> dict[str, tuple[int, int]]:
+    """Send id → (try, until) of the plan's sends whose end is not known."""
+    with ledger.reading() as connection:
+        rows = connection.execute(
+            text("SELECT send_id, try, until FROM send"
+                 " WHERE plan_id = :p AND state IN ('attempting', 'unknown')"),
+            {"p": plan_id},
+        )  # fmt: skip
+        return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def sent_already(ledger: Ledger, keys: Sequence[str]) -> set[str]:
+    """Which of these send ids are being or have been sent, by whatever plan."""
+    with ledger.reading() as connection:
+        statement = text(
+            "SELECT send_id FROM send WHERE send_id IN :keys AND state <> 'refused'"
+        ).bindparams(bindparam("keys", expanding=True))
+        found: set[str] = set()
+        for start in range(0, len(keys), _ROWS_A_STATEMENT):
+            part = list(keys[start : start + _ROWS_A_STATEMENT])
+            found.update(connection.execute(statement, {"keys": part}).scalars())
+        return found
+
+
+def finish(ledger: Ledger, plan_id: str, *, retries: bool) -> bool:
+    """Marks a plan done once every planned row has an outcome.
+
+    `retries`: unknown sends may still be tried again, so they keep the plan live.
+    """
+    flying = "'attempting', 'unknown'" if retries else "'attempting'"
+    with ledger.writing() as connection:
+        row = connection.execute(
+            text(
+                "UPDATE plan SET state = 'done' WHERE plan_id = :p AND state = 'live'"
+                " AND planned_rows = (SELECT COUNT(*) FROM outcome WHERE plan_id = :p)"
+                " AND NOT EXISTS (SELECT 1 FROM send"
+                f"   WHERE plan_id = :p AND state IN ({flying}))"
+                " RETURNING plan_id"
+            ),
+            {"p": plan_id},
+        ).first()
+    return row is not None
+
+
+def _insert(connection: Connection, table: Table, rows: list[dict[str, object]]) -> None:
+    for start in range(0, len(rows), _ROWS_A_STATEMENT):
+        connection.execute(insert(table), rows[start : start + _ROWS_A_STATEMENT])

@@ -1,0 +1,31 @@
+"""What the planner asks of whoever knows what a coupon is worth to a member."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """A campaign's coupons for some members."""
+
+    coupon_ids: list[str]
+    value: NDArray[np.float64]
+    """shape (members, coupons): expected profit of the push in money; −inf: not eligible"""
+    probability: NDArray[np.float64]
+    """shape (members, coupons): that the member redeems it"""
+    cost: NDArray[np.float64]
+    """shape (coupons,): money for issuing one"""
+
+
+class OfferSource(Protocol):
+    """Values coupons for members, and says why in a sentence."""
+
+    def offers(self, member_ids: Sequence[str], /) -> Offers:
+        """The same coupons in the same order on every call."""
+
+    def explain(self, member_id: str, coupon_id: str, /) -> str:
+        """Why this coupon for this member."""

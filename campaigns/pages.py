@@ -1,0 +1,167 @@
+"""What campaign commands say, in plain words for people and as facts for programs."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from campaigns.consent import Imported
+from campaigns.definition import Campaign
+from campaigns.message import Message
+from campaigns.plan import Plan
+from campaigns.send import SendReport
+from campaigns.settings import CampaignSettings
+from campaigns.verify import Report
+
+_DECISIONS = {
+    "push": "get a push",
+    "held_out": "are held out, to measure what the pushes earn",
+    "no_consent": "have not consented",
+    "suppressed": "are on the suppression list",
+    "capped": "had a push too recently",
+    "already_sent": "got this campaign's push before",
+    "no_offer_worth_it": "have no coupon that is worth more than it costs",
+    "budget": "would need more budget",
+    "coupon_limit": "would need more of their coupons",
+    "campaign_limit": "are beyond the campaign's number of sends",
+}
+_OUTCOMES = {
+    "accepted": "sent",
+    "unknown": "unknown whether they arrived",
+    "held_out": "held out",
+    "expired": "too late for the window",
+    "cancelled": "cancelled",
+}
+_EXAMPLES = 5
+_REJECTS_SHOWN = 10
+
+
+def plan_facts(plan: Plan, campaign: Campaign, settings: CampaignSettings) -> dict[str, Any]:
+    """The plan in numbers, with the assumptions it rests on."""
+    pushed = plan.rows.filter(pl.col("decision") == "push")
+    return {
+        "plan": plan.plan_id,
+        "campaign": campaign.campaign,
+        "occasion": plan.occasion,
+        "members": len(plan.rows),
+        "decisions": dict(plan.counts().most_common()),
+        "cost": (pushed["cost"].sum() or 0) / settings.minor_units,
+        "budget": campaign.budget,
+        "expected_value": float(pushed["expected_value"].sum()),
+        "assumptions": {
+            "margin_rate": campaign.margin_rate,
+            "coupon_value": campaign.coupon_value,
+            "holdout": campaign.holdout,
+        },
+    }
+
+
+def show_plan(
+    console: Console, plan: Plan, campaign: Campaign, settings: CampaignSettings, *, new: bool
+) -> None:
+    """Who gets which coupon and why."""
+    facts = plan_facts(plan, campaign, settings)
+    console.print(f"[bold]{escape(campaign.title)}[/] · plan {plan.plan_id}")
+    if not new:
+        console.print("This very plan was made before; nothing changed.")
+    for decision, count in facts["decisions"].items():
+        console.print(f"  {count:>7,} members {_DECISIONS.get(decision, decision)}")
+    console.print(
+        f"Expected profit {facts['expected_value']:,.2f}; cost {facts['cost']:,.2f} of a budget of "
+        f"{campaign.budget:,.2f}.\nAssumed, because the data does not say: margin_rate "
+        f"{campaign.margin_rate}, coupon_value {campaign.coupon_value}."
+    )
+    best = plan.rows.filter(pl.col("decision") == "push").sort(
+        ["expected_value", "member_id"], descending=[True, False]
+    )
+    if len(best):
+        table = Table("member", "coupon", "worth", "because", box=None)
+        for row in best.head(_EXAMPLES).iter_rows(named=True):
+            worth = f"{row['expected_value']:.2f}"
+            table.add_row(*(escape(t) for t in (row["member_id"], row["coupon_id"], worth)),
+                          escape(row["reason"]))  # fmt: skip
+        console.print(table)
+
+
+def send_facts(report: SendReport) -> dict[str, Any]:
+    """One run in numbers."""
+    return {
+        "plan": report.plan_id,
+        "made": dict(report.made),
+        "outcomes": dict(report.outcomes.most_common()),
+        "waiting": report.waiting,
+        "next_at": None if report.next_at is None else report.next_at.isoformat(),
+        "done": report.done,
+    }
+
+
+def show_sends(console: Console, reports: Sequence[SendReport], outbox: Path) -> None:
+    """What was sent now, and where every row of the plans stands."""
+    for report in reports:
+        console.print(f"Plan {report.plan_id}: {report.made['accepted']:,} sent now, to {outbox}")
+        for outcome, count in report.outcomes.most_common():
+            reason = outcome.removeprefix("skipped: ")
+            said = _OUTCOMES.get(outcome) or f"not sent: they {_DECISIONS.get(reason, reason)}"
+            console.print(f"  {count:>7,} {said}")
+        if report.waiting:
+            when = "" if report.next_at is None else f"; the first may go at {report.next_at}"
+            console.print(f"  {report.waiting:>7,} still wait{when}. Run send again.")
+
+
+def show_verification(console: Console, report: Report) -> None:
+    """The proof, or the breaches."""
+    console.print(
+        f"{report.pushes:,} pushes to {report.people:,} people at {report.contacts:,} contact "
+        f"points, {report.held_out:,} held out, {report.plans:,} plans."
+    )
+    if not report.breaches:
+        console.print(
+            "[green]Kept:[/] no two pushes within 7 days to a person or a contact point, none "
+            "without consent, none suppressed, none held out; every sum adds up."
+        )
+    for rule, count in Counter(breach.rule for breach in report.breaches).items():
+        console.print(f"[red]Broken:[/] {rule}, {count:,} times")
+    for breach in report.breaches:
+        console.print(f"  {escape(breach.text)}")
+
+
+def show_explanations(console: Console, member: str, plans: Sequence[dict[str, Any]]) -> None:
+    """Why this coupon for the member, and what else there was."""
+    for facts in plans:
+        said = _DECISIONS.get(facts["decision"], facts["decision"])
+        console.print(f"[bold]Campaign {escape(facts['campaign'])}[/], plan {facts['plan']}")
+        console.print(f"Members like {escape(member)} here {said}: {escape(facts['reason'])}")
+        if facts.get("coupon_id"):
+            worth = f"{facts['expected_value']:.2f}"
+            console.print(f"Coupon {escape(facts['coupon_id'])}, worth {worth}")
+        if facts.get("outcome"):
+            console.print(f"Outcome: {facts['outcome']}")
+        if facts.get("last_push_ended"):
+            console.print(f"Last push ended {facts['last_push_ended']}")
+        for one in facts.get("best_coupons", []):
+            console.print(
+                f"  {one['value']:>8.2f}  {escape(one['coupon_id'])}  "
+                f"({one['probability']:.1%})  {escape(one['why'])}"
+            )
+
+
+def show_message(console: Console, title: str, message: Message) -> None:
+    """One message as text."""
+    console.print(f"[bold]{escape(title)}[/]\nSubject: {escape(message.subject)}\n")
+    console.print(escape(message.text))
+
+
+def show_import(console: Console, file: Path, done: Imported) -> None:
+    """How an import went, reject by reject."""
+    console.print(f"{file}: {done.new:,} new statements, {done.known:,} known before")
+    if done.rejects:
+        console.print(f"[yellow]{len(done.rejects):,} rows left out:[/]")
+    for reject in done.rejects[:_REJECTS_SHOWN]:
+        console.print(f"  row {reject.row}, {reject.column}: {reject.rule}")
+    if len(done.rejects) > _REJECTS_SHOWN:
+        console.print(f"  … and {len(done.rejects) - _REJECTS_SHOWN:,} more; --json lists all")

@@ -1,0 +1,169 @@
+"""A plan: one row for each member considered, in a file that never changes."""
+
+import hashlib
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+from pydantic import ValidationError
+
+from campaigns.definition import Campaign
+from campaigns.files import sync_folder, write_whole
+from campaigns.ledger.identity import send_id
+from campaigns.ledger.ledger import Ledger
+from campaigns.ledger.plans import UNLIMITED, Registered, live_plan, register
+from campaigns.ledger.purses import budget_purse, campaign_purse, coupon_purse, share_purse
+from campaigns.settings import CampaignSettings
+from recsys.errors import CampaignError
+
+SCHEMA: dict[str, pl.DataType] = {
+    "member_id": pl.String(),
+    "campaign_id": pl.String(),
+    "coupon_id": pl.String(),
+    "channel": pl.String(),
+    "send_not_before": pl.Datetime("us", "UTC"),
+    "send_not_after": pl.Datetime("us", "UTC"),
+    "expected_value": pl.Float64(),
+    "cost": pl.Int64(),  # minor units
+    "arm": pl.String(),  # treat, holdout; null where nobody asked
+    "decision": pl.String(),
+    "reason": pl.String(),
+    "campaign_hash": pl.String(),
+    "template_hash": pl.String(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan's rows, sorted by member_id, under the id that their content gives."""
+
+    plan_id: str
+    occasion: str
+    rows: pl.DataFrame
+    """columns as in SCHEMA"""
+
+    def counts(self) -> Counter[str]:
+        """Members by decision."""
+        return Counter(self.rows["decision"].to_list())
+
+
+def budget(campaign: Campaign, settings: CampaignSettings) -> int:
+    """The campaign's budget in minor units, rounded down."""
+    return math.floor(campaign.budget * settings.minor_units + 1e-9)
+
+
+def identify(rows: pl.DataFrame) -> tuple[str, bytes]:
+    """A plan's id, and the file's content that the id is the hash of."""
+    buffer = io.BytesIO()
+    rows.write_parquet(buffer)
+    content = buffer.getvalue()
+    return hashlib.sha256(content).hexdigest()[:24], content
+
+
+def write_plan(plan: Plan, campaign: Campaign, folder: Path) -> Path:
+    """plans/<id>.parquet, and beside it the definition that it was made from.
+
+    The campaign's template is filled in whole: sending reads nothing that may change.
+    """
+    plan_id, content = identify(plan.rows)
+    path = folder / f"{plan_id}.parquet"
+    write_whole(path.with_suffix(".json"), campaign.model_dump_json(indent=1).encode())
+    write_whole(path, content)
+    sync_folder(folder)
+    return path
+
+
+def read_definition(plan: Plan, folder: Path) -> Campaign:
+    """The campaign that a plan was made from; CampaignError if it is not what it was."""
+    path = folder / f"{plan.plan_id}.json"
+    try:
+        campaign = Campaign.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        raise CampaignError(
+            f"The plan's definition {path} is absent or damaged; plan again"
+        ) from None
+    for column, digest in (
+        ("campaign_hash", campaign.digest),
+        ("template_hash", campaign.template.digest),
+    ):
+        if plan.rows[column].unique().to_list() not in ([], [digest]):
+            raise CampaignError(f"The definition {path} was changed; plan again")
+    return campaign
+
+
+def read_plan(plan_id: str, folder: Path) -> Plan:
+    """The plan of that id; CampaignError if it is absent or not what it was."""
+    path = folder / f"{plan_id}.parquet"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise CampaignError(f"There is no plan {path}; run `campaigns plan` to make one") from None
+    if hashlib.sha256(content).hexdigest()[:24] != plan_id:
+        raise CampaignError(f"The plan {path} was changed or damaged; plan again")
+    rows = pl.read_parquet(content)
+    if not len(rows):
+        return Plan(plan_id, "", rows)
+    first = rows.row(0, named=True)
+    occasion = f"{first['campaign_id']}@{first['send_not_before']:%Y-%m-%dT%H:%M:%SZ}"
+    return Plan(plan_id, occasion, rows)
+
+
+def register_plan(
+    plan: Plan,
+    campaign: Campaign,
+    ledger: Ledger,
+    *,
+    purses: Mapping[str, int],
+    folder: Path,
+    now: datetime,
+) -> bool:  # fmt: skip
+    """Makes a written plan the live one of its occasion; False if the ledger already has it."""
+    keys = row_keys(plan, ledger)
+    decisions = dict(zip(keys, plan.rows["decision"].to_list(), strict=True))
+    old = live_plan(ledger, plan.occasion)
+    replaced = []
+    if old is not None and old.plan_id != plan.plan_id:
+        replaced = row_keys(read_plan(old.plan_id, folder), ledger)
+    return register(
+        ledger,
+        Registered(plan.plan_id, plan.occasion, campaign.campaign, "live"),
+        skipped={k: why for k, why in decisions.items() if why not in ("push", "held_out")},
+        planned_rows=len(keys),
+        purses=purses,
+        replaced_rows=replaced,
+        now=now,
+    )
+
+
+def purse_limits(
+    campaign: Campaign,
+    coupons: Iterable[str],
+    *,
+    issues: Mapping[str, int],
+    settings: CampaignSettings,
+) -> dict[str, int]:
+    """Every purse that the campaign's sends take from, and its limit.
+
+    issues: how often a coupon may be issued over all campaigns, for those that have a limit.
+    """
+    limits = {
+        budget_purse(campaign.campaign): budget(campaign, settings),
+        campaign_purse(campaign.campaign): campaign.max_sends or UNLIMITED,
+    }
+    for coupon in coupons:
+        limits[coupon_purse(coupon)] = issues.get(coupon, UNLIMITED)
+        limits[share_purse(campaign.campaign, coupon)] = campaign.max_per_coupon or UNLIMITED
+    return limits
+
+
+def row_keys(plan: Plan, ledger: Ledger) -> list[str]:
+    """Each row's send id, in the rows' order."""
+    return [
+        send_id(plan.occasion, ledger.identity.person(member))
+        for member in plan.rows["member_id"].to_list()
+    ]

@@ -1,0 +1,79 @@
+"""A campaign seen through a dataset: its coupons, its members, its messages."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import polars as pl
+
+from campaigns.audience import Tables, in_audience, member_table
+from campaigns.definition import Campaign, FromCampaign
+from campaigns.ledger.identity import Identity
+from campaigns.message import Message, render
+from campaigns.showcase import showcase
+from recsys.errors import CampaignError
+from recsys.filters import parse
+
+
+def campaign_coupons(campaign: Campaign, dataset: Tables) -> list[str]:
+    """The coupons that the campaign may give, sorted; CampaignError for ones that do not exist."""
+    known = dataset.scan("coupons").select("coupon_id").collect()["coupon_id"].to_list()
+    if isinstance(campaign.coupons, FromCampaign):
+        wanted = campaign.coupons.from_campaign
+        listed = (
+            dataset.scan("campaign_coupons")
+            .filter(pl.col("campaign_id") == wanted)
+            .select(pl.col("coupon_id").unique().sort())
+            .collect()["coupon_id"]
+            .to_list()
+        )
+        if not listed:
+            raise CampaignError(
+                f"The dataset lists no coupons for campaign '{wanted}'; name another one under "
+                "coupons.from_campaign, or list coupon ids"
+            )
+        return [str(coupon) for coupon in listed]
+    strange = sorted(set(campaign.coupons) - set(known))
+    if strange:
+        raise CampaignError(f"The dataset has no coupon '{strange[0]}'; take it out of coupons")
+    return sorted(set(campaign.coupons))
+
+
+def issue_limits(dataset: Tables) -> dict[str, int]:
+    """How often each coupon may be issued at all, for those that have a limit."""
+    coupons = dataset.scan("coupons").select("coupon_id", "max_issues").drop_nulls().collect()
+    return {str(coupon): int(limit) for coupon, limit in coupons.iter_rows()}
+
+
+def audience_members(campaign: Campaign, dataset: Tables, *, now: datetime) -> list[str]:
+    """The ids of the campaign's audience, sorted."""
+    members = member_table(dataset, now=now)
+    rule = None if campaign.audience is None else parse(campaign.audience)
+    passing = members.filter(pl.Series(in_audience(members, rule)))
+    return [str(member) for member in passing["member_id"].to_list()]
+
+
+def renderer(
+    campaign: Campaign,
+    dataset: Tables,
+    *,
+    pairs: pl.DataFrame,
+    identity: Identity,
+    public_url: str,
+    now: datetime,
+) -> Callable[[str, str, str, str], Message]:
+    """Renders (member id, coupon id, send id, address) for pairs of member_id and coupon_id."""
+    shown = showcase(dataset, pairs, campaign=campaign.campaign, now=now)
+
+    def message(member_id: str, coupon_id: str, send_id: str, address: str) -> Message:
+        return render(
+            campaign.template,
+            send_id=send_id,
+            to=address,
+            title=campaign.title,
+            coupon=shown.coupon(coupon_id),
+            products=shown.products.get((member_id, coupon_id), []),
+            valid_until=campaign.ends_at,
+            unsubscribe=f"{public_url.rstrip('/')}/u/{identity.token(send_id)}",
+        )
+
+    return message

@@ -1,0 +1,186 @@
+"""Recomputes from the ledger's rows alone that every promise was kept.
+
+It reads no constraint and trusts none: a ledger whose constraints were dropped and whose rows
+were forged is found out.
+"""
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, text
+
+from campaigns.instants import WEEK, words
+from campaigns.ledger.ledger import Ledger
+from campaigns.ledger.purses import purses
+from campaigns.ledger.tables import assignment, consent, outcome, plan, purse, send, suppression
+
+Rows = list[Row[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One broken promise."""
+
+    rule: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was looked at, and every breach of it."""
+
+    pushes: int
+    people: int
+    contacts: int
+    held_out: int
+    plans: int
+    breaches: tuple[Breach, ...]
+
+
+def verify(ledger: Ledger) -> Report:
+    """Checks every push in the ledger, in one read transaction."""
+    with ledger.reading() as connection:
+        rows = list(connection.execute(select(send).order_by(send.c.at, send.c.send_id)))
+        slots = [row for row in rows if row.state != "refused"]
+        pushes = [row for row in slots if not row.ghost and row.state != "carry"]
+        breaches = [
+            *_gaps(slots, "person"),
+            *_gaps(slots, "contact"),
+            *_live_tries(slots),
+            *_consent(connection, pushes),
+            *_suppressed(connection, pushes),
+            *_held_out(connection, pushes),
+            *_money(connection, pushes),
+            *_outcomes(connection, slots),
+        ]
+        plans = connection.execute(text("SELECT COUNT(*) FROM plan")).scalar_one()
+    return Report(
+        pushes=len(pushes),
+        people=len({row.person for row in pushes}),
+        contacts=len({row.contact for row in pushes}),
+        held_out=sum(row.ghost for row in slots),
+        plans=plans,
+        breaches=tuple(breaches),
+    )
+
+
+def _gaps(slots: Rows, unit: str) -> Iterator[Breach]:
+    """Rows come by `at`; carried ones are older senders' and count as predecessors only."""
+    last: dict[str, tuple[int, str]] = {}
+    for row in slots:
+        key = getattr(row, unit)
+        end, before = last.get(key, (None, ""))
+        if end is not None and row.at - end < WEEK and row.state != "carry":
+            yield Breach(
+                f"one push a week for each {unit}",
+                f"{unit} {key}: send {row.send_id} began {words(row.at)}, less than 7 days after "
+                f"{words(end)}, when send {before} ended",
+            )
+        if end is None or row.until > end:
+            last[key] = (row.until, row.send_id)
+
+
+def _live_tries(slots: Rows) -> Iterator[Breach]:
+    for key, tries in Counter(row.send_id for row in slots).items():
+        if tries > 1:
+            yield Breach("one live try for each send", f"send {key} has {tries} live tries")
+
+
+def _consent(connection: Connection, pushes: Rows) -> Iterator[Breach]:
+    """By what the ledger knew at the time: a withdrawal recorded later is no breach."""
+    said: dict[tuple[str, str], Rows] = defaultdict(list)
+    for row in connection.execute(select(consent)):
+        said[row.person, row.channel].append(row)
+    for one in pushes:
+        history = said[one.person, one.channel]
+        latest = _standing(history, one.at)
+        if latest is not None and latest.granted:
+            continue
+        # Recorded in the very microsecond of the claim: which came first cannot be told.
+        if any(row.recorded_at == one.at for row in history):
+            earlier = _standing([r for r in history if r.recorded_at < one.at], one.at)
+            if earlier is not None and earlier.granted:
+                continue
+        yield Breach("consent", f"send {one.send_id} at {words(one.at)} had no consent")
+
+
+def _standing(history: Rows, at: int) -> Row[Any] | None:
+    known = [row for row in history if row.recorded_at <= at and row.at <= at]
+    return max(known, key=lambda row: (row.at, -row.granted, row.seq), default=None)
+
+
+def _suppressed(connection: Connection, pushes: Rows) -> Iterator[Breach]:
+    since = {row.key: row.recorded_at for row in connection.execute(select(suppression))}
+    for one in pushes:
+        for key in (one.person, one.contact):
+            if key in since and since[key] < one.at:
+                yield Breach(
+                    "suppression",
+                    f"send {one.send_id} at {words(one.at)}, suppressed at {words(since[key])}",
+                )
+
+
+def _held_out(connection: Connection, pushes: Rows) -> Iterator[Breach]:
+    starts: dict[str, list[int]] = defaultdict(list)
+    for row in connection.execute(
+        text("SELECT campaign, started_at FROM holdout_epoch ORDER BY campaign, epoch")
+    ):
+        starts[row.campaign].append(row.started_at)
+    held: dict[tuple[str, int, str], int] = {}
+    for row in connection.execute(select(assignment).where(assignment.c.arm == "holdout")):
+        for key in (row.person, row.contact):
+            place = (row.campaign, row.epoch, key)
+            held[place] = min(row.assigned_at, held.get(place, row.assigned_at))
+    for one in pushes:
+        epoch = bisect_right(starts[one.campaign], one.at)
+        for key in {one.person, one.contact}:
+            at = held.get((one.campaign, epoch, key))
+            if at is not None and at <= one.at:
+                yield Breach("holdout", f"send {one.send_id} at {words(one.at)} was held out")
+
+
+def _money(connection: Connection, pushes: Rows) -> Iterator[Breach]:
+    taken: Counter[str] = Counter()
+    for one in pushes:
+        for _, name, n in purses(one.campaign, one.coupon, one.cost):
+            taken[name] += n
+    for row in connection.execute(select(purse)):
+        spent = taken.pop(row.purse, 0)
+        if spent != row.used:
+            yield Breach("money", f"purse {row.purse} says {row.used}, its sends took {spent}")
+        if max(spent, row.used) > row.cap:
+            yield Breach("money", f"purse {row.purse}: {spent} taken of {row.cap}")
+    for name, spent in taken.items():
+        if spent:
+            yield Breach("money", f"purse {name} does not exist, its sends took {spent}")
+
+
+def _outcomes(connection: Connection, slots: Rows) -> Iterator[Breach]:
+    recorded = {(row.plan_id, row.send_id): row for row in connection.execute(select(outcome))}
+    live = {(row.plan_id, row.send_id): row for row in slots}
+    for place, row in live.items():
+        expected = "held_out" if row.ghost else row.state
+        told = recorded.get(place)
+        if expected not in ("attempting", "carry") and (told is None or told.outcome != expected):
+            got = "none" if told is None else told.outcome
+            yield Breach("outcomes", f"send {row.send_id} is {expected}, its outcome says {got}")
+    for place, told in recorded.items():
+        if told.outcome in ("accepted", "unknown", "held_out") and place not in live:
+            yield Breach("outcomes", f"send {told.send_id}: {told.outcome} without a send")
+    yield from _finished(connection, recorded)
+
+
+def _finished(
+    connection: Connection, recorded: Iterable[tuple[str, str]]
+) -> Iterator[Breach]:  # fmt: skip
+    counts = Counter(plan_id for plan_id, _ in recorded)
+    for row in connection.execute(select(plan).where(plan.c.state == "done")):
+        if counts[row.plan_id] != row.planned_rows:
+            yield Breach(
+                "outcomes",
+                f"plan {row.plan_id} is done with {counts[row.plan_id]} outcomes for "
+                f"{row.planned_rows} rows",
+            )

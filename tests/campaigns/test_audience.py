@@ -1,0 +1,70 @@
+from datetime import timedelta
+
+import polars as pl
+import pytest
+
+from campaigns.audience import member_table
+from campaigns.shop import audience_members, campaign_coupons, issue_limits
+from campaigns.showcase import showcase
+from recsys.dataset import Dataset
+from recsys.errors import CampaignError, FilterError
+from tests.campaigns.kit import MEMBERS, NOW, definition, write_dataset
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return write_dataset(tmp_path)
+
+
+def audience(dataset, rule, now=NOW):
+    return audience_members(definition(audience=rule), dataset, now=now)
+
+
+def test_a_members_past_is_summed_up_to_now_and_no_further(dataset):
+    row = member_table(dataset, now=NOW).row(2, named=True)
+    assert row["member_id"] == "m2"
+    summary = (row["orders"], row["spend"], row["products"], row["days_since_last_order"])
+    assert summary == (1, 7.5, 3, 3)
+    before = member_table(dataset, now=NOW - timedelta(days=3)).row(2, named=True)
+    assert (before["orders"], before["spend"], before["days_since_last_order"]) == (0, 0, None)
+
+
+def test_an_audience_is_read_from_attributes_and_the_past(dataset):
+    assert audience(dataset, None) == MEMBERS
+    assert audience(dataset, 'region = "north" and products > 1') == ["m2", "m4"]
+    assert audience(dataset, "days_since_last_order < 3") == []
+
+
+def test_a_shop_without_a_members_table_has_the_members_of_its_events(dataset):
+    (dataset.path / "members.parquet").unlink()
+    assert audience(Dataset(dataset.path), "orders = 1") == MEMBERS
+
+
+def test_an_unknown_field_of_an_audience_names_the_nearest(dataset):
+    with pytest.raises(FilterError, match="did you mean 'region'"):
+        audience(dataset, 'regoin = "north"')
+
+
+def test_coupons_come_from_the_datasets_campaign_or_by_name(dataset):
+    assert campaign_coupons(definition(), dataset) == ["c1", "c2"]
+    assert campaign_coupons(definition(coupons=["c2"]), dataset) == ["c2"]
+    with pytest.raises(CampaignError, match="no coupon 'c9'"):
+        campaign_coupons(definition(coupons=["c1", "c9"]), dataset)
+    with pytest.raises(CampaignError, match="no coupons for campaign '99'"):
+        campaign_coupons(definition(coupons={"from_campaign": "99"}), dataset)
+
+
+def test_issue_limits_are_those_that_the_coupons_carry(dataset):
+    assert issue_limits(dataset) == {}
+    limited = pl.DataFrame({"coupon_id": ["c1", "c2"], "max_issues": [5, None]})
+    limited.write_parquet(dataset.path / "coupons.parquet")
+    assert issue_limits(Dataset(dataset.path)) == {"c1": 5}
+
+
+def test_a_message_shows_what_the_member_buys_first_and_only_what_the_coupon_is_for(dataset):
+    pairs = pl.DataFrame({"member_id": ["m1", "m0", "m0"], "coupon_id": ["c1", "c1", "c2"]})
+    shown = showcase(dataset, pairs, campaign="24", now=NOW)
+    assert shown.products["m1", "c1"][:2] == ["Green tea", "Milk"]
+    assert shown.products["m0", "c2"] == ["Bread"]
+    assert shown.coupon("c1").title == "1 € off drinks"
+    assert shown.coupon("c2").title == "Your coupon c2"
