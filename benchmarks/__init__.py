@@ -1,0 +1,1 @@
+"""What is measured. Run from the project's folder; in no wheel."""

@@ -1,0 +1,206 @@
+import fcntl
+import json
+import shutil
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import guesslike
+from guesslike import clock, load_settings
+from recsys import artifact
+from recsys.errors import SettingsError
+from tests.command import Command
+from tests.small_shop import END
+from training.publish import publications
+
+ROOT = Path(__file__).parents[1]
+FAST = {
+    "GUESSLIKE_TRAINING__WINDOWS": "2",
+    "GUESSLIKE_TRAINING__ITERATIONS": "2",
+    "GUESSLIKE_TRAINING__FACTORS": "8",
+}
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    return Command(monkeypatch, capsys, tmp_path / "home")
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("GUESSLIKE_HOMES", "GUESSLIKE_HOME"),
+        ("GUESSLIKE_SERVING_PORT", "GUESSLIKE_SERVING__PORT"),
+        ("GUESSLIKE_TRAINING__FACTOR", "GUESSLIKE_TRAINING__FACTORS"),
+        ("GUESSLIKE_TRAINING__MINSUPPORT", "GUESSLIKE_TRAINING__MIN_SUPPORT"),
+    ],
+)
+def test_an_unknown_setting_stops_every_command_and_names_the_nearest(
+    command: Command, name: str, near: str
+) -> None:
+    said = command.refused("models", "list", **{name: "1"})
+    assert f"unknown setting {name}; did you mean {near}?" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GUESSLIKE_TRAINING__FACTORS", "many"),
+        ("GUESSLIKE_TRAINING__FACTORS", "0"),
+        ("GUESSLIKE_TRAINING__HORIZON_DAYS", "-7"),
+        ("GUESSLIKE_TRAINING__GATE_COVERAGE", "1.5"),
+        ("GUESSLIKE_SERVING__PORT", "99999999"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(command: Command, name: str, value: str) -> None:
+    assert f"{name}: Input should be" in command.refused("models", "list", **{name: value})
+
+
+def test_every_bad_value_is_told_at_once(command: Command) -> None:
+    bad = {"GUESSLIKE_TRAINING__FACTORS": "0", "GUESSLIKE_TRAINING__SEED": "x"}
+    said = command.refused("models", "list", **bad)
+    assert all(name in said for name in bad)
+
+
+def test_settings_come_from_the_environment_and_cannot_be_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    environment = {"GUESSLIKE_HOME": "/somewhere", "GUESSLIKE_TRAINING__FACTORS": "99"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(environment | {"GUESSLIKE_TEST_ANYTHING": "x", "HOME": "/root"})
+    assert settings.models == Path("/somewhere/models")
+    assert settings.training.factors == 99
+    with pytest.raises(ValueError, match="frozen"):
+        settings.home = Path("/elsewhere")
+    with pytest.raises(ValueError, match="frozen"):
+        settings.training.factors = 1
+
+
+def test_the_clock_is_the_systems_unless_it_is_started_somewhere() -> None:
+    assert abs(clock(None)() - datetime.now(UTC)) < timedelta(seconds=5)
+    started = clock("2018-01-02T09:00:00+01:00")
+    first = started()
+    assert first.tzinfo is UTC
+    assert timedelta(0) <= first - datetime(2018, 1, 2, 8, tzinfo=UTC) < timedelta(seconds=5)
+    time.sleep(0.01)
+    assert timedelta(milliseconds=10) <= started() - first < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("start", ["", "noon", "2018-13-01T00:00:00Z", "1"])
+def test_a_clock_that_is_no_instant_is_refused(start: str) -> None:
+    with pytest.raises(SettingsError, match="write it as 2018-01-02T09:00:00Z"):
+        clock(start)
+
+
+def test_a_clock_without_a_zone_is_refused(command: Command) -> None:
+    with pytest.raises(SettingsError, match=r"needs a time zone, such as 2018-01-02T09:00Z"):
+        clock("2018-01-02T09:00")
+    said = command.refused("campaigns", "--clock", "2018-01-02T09:00", "verify")
+    assert "needs a time zone" in said
+
+
+def test_a_home_that_is_a_file_is_refused(command: Command, small_shop: Path) -> None:
+    command.home.write_text("not a folder")
+    said = command.refused("train", small_shop, **FAST)
+    assert str(command.home) in said
+    assert "GUESSLIKE_HOME" in said
+
+
+def test_a_full_disk_is_one_message_and_leaves_no_half_model(
+    small_shop: Path, tmp_path: Path
+) -> None:
+    script = """
+        mount -t tmpfs -o size=100k tmpfs "$1" || exit 77
+        GUESSLIKE_HOME="$1" "$2" -m guesslike train "$3"
+        echo "ended $?"
+        ls -A "$1/models"
+    """
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare(1) makes the small disk")
+    words = ["unshare", "-m", "sh", "-c", script, "-", tmp_path, sys.executable, small_shop]
+    ended = subprocess.run(words, check=False, capture_output=True, text=True, cwd=ROOT)
+    if "ended" not in ended.stdout:
+        pytest.skip("only root can mount a small disk")
+    assert "No space left on device" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout.split() == ["ended", "2", ".lock"]
+
+
+def test_what_is_our_own_defect_keeps_its_traceback(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(artifact, "current", broken)
+    with pytest.raises(ZeroDivisionError):
+        command("models", "list")
+
+
+def test_retrain_drains_trains_publishes_and_keeps_a_few(
+    command: Command, small_shop: Path, tmp_path: Path
+) -> None:
+    dataset = Path(shutil.copytree(small_shop, tmp_path / "dataset"))
+    settings = FAST | {"GUESSLIKE_TRAINING__KEEP_MODELS": "2"}
+    models = command.home / "models"
+    published = []
+    for day in range(3):
+        rows = pl.read_parquet(dataset / "events.parquet")
+        later = rows.tail(50).with_columns(
+            pl.lit(END + timedelta(days=day)).cast(rows.schema["occurred_at"]).alias("occurred_at"),
+            (f"{day}-" + pl.col("event_id")).alias("event_id"),
+        )
+        pl.concat([rows, later]).write_parquet(dataset / "events.parquet")
+        ended = command("retrain", dataset, "--json", **settings)
+        assert ended.code == 0, ended.err
+        done = json.loads(ended.out)
+        published.append(done["published"])
+        assert artifact.current(models) == published[-1]
+        assert done["deleted"] == ([published[0]] if day == 2 else [])
+    assert artifact.versions(models) == published[1:]
+    assert [line.version for line in publications(models)] == published
+
+
+def test_a_second_retrain_at_once_is_refused(command: Command, small_shop: Path) -> None:
+    command.home.mkdir()
+    with (command.home / "retrain.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = command.refused("retrain", small_shop)
+    assert "another retrain holds" in said
+    assert artifact.versions(command.home / "models") == []
+
+
+@pytest.mark.parametrize("words", [["serve"], ["recommend", "--member", "m001"]])
+def test_serving_without_a_model_says_how_to_publish_one(
+    command: Command, words: list[str]
+) -> None:
+    said = command.refused(*words)
+    assert "no model is published" in said
+    assert "guesslike train DATASET" in said
+
+
+def test_the_process_starts_with_one_blas_thread() -> None:
+    code = (
+        "import guesslike, threadpoolctl;"
+        "print({p['num_threads'] for p in threadpoolctl.threadpool_info()"
+        " if p['user_api'] == 'blas'})"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True,
+        env={"PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert ended.stdout.strip() == "{1}"
+
+
+def test_every_setting_has_a_name_that_is_known() -> None:
+    names = list(guesslike._names(guesslike.Settings, guesslike.PREFIX))
+    assert len(names) == len(set(names))
+    assert {"GUESSLIKE_HOME", "GUESSLIKE_SERVING__PORT", "GUESSLIKE_TRAINING__SEED"} <= set(names)
