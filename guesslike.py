@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from fastapi import APIRouter
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from rich.console import Console
 
+import campaigns.app
 import campaigns.cli
 import demo.run
 import serving.cli
@@ -161,9 +163,19 @@ app.add_typer(campaigns.cli.app, name="campaigns", callback=compose_campaigns)
 
 
 def serving_composition(settings: Settings) -> serving.cli.Composition:
-    """What serving needs."""
+    """What serving needs; its process also answers the links that messages carry."""
+
+    def pages(now: Callable[[], datetime], simulated: bool) -> APIRouter:
+        name = "simulated" if simulated else "system"
+        return campaigns.app.routes(campaign_composition(settings, now, name=name))
+
     return serving.cli.Composition(
-        settings.serving, settings.home, settings.models, settings.terms, clock
+        settings=settings.serving,
+        folder=settings.home,
+        models=settings.models,
+        terms=settings.terms,
+        clock=clock,
+        pages=pages,
     )
 
 

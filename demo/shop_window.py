@@ -4,9 +4,7 @@ import errno
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import replace
 from datetime import datetime
-from functools import partial
 
 import uvicorn
 from rich.console import Console
@@ -31,8 +29,8 @@ def open_shop(
 ) -> None:
     """Serve until stopped."""
     shoppers = list(choose_shoppers(plan))
-    page = partial(mount, models=at.models, now=now, shoppers=shoppers, currency="USD")
-    app = replace(at, extend=[*at.extend, page]).app(now)
+    app = at.app(now, simulated=True)
+    mount(app, models=at.models, now=now, shoppers=shoppers, currency="USD")
     with closing(_listen(at.settings.host, at.settings.port)) as listener:
         host, port = listener.getsockname()[:2]
         words.opened(console, f"http://{host}:{port}/", shoppers=len(shoppers))

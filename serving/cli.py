@@ -4,14 +4,14 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from rich.console import Console
 
 from recsys.coupons import Terms
@@ -43,20 +43,19 @@ class Composition:
     terms: Terms
     clock: Callable[[str | None], Callable[[], datetime]]
     """makes a clock that starts at an instant, or the system's"""
-    extend: list[Callable[[FastAPI], None]] = field(default_factory=list)
-    """what else to mount in the service's process"""
+    pages: Callable[[Callable[[], datetime], bool], APIRouter]
+    """what others answer in this process, under a clock and whether that clock is simulated"""
 
     @property
     def feed_url(self) -> str:
         """Where the feed is."""
         return self.settings.feed_url or str(self.folder / "feed.db")
 
-    def app(self, now: Callable[[], datetime]) -> FastAPI:
+    def app(self, now: Callable[[], datetime], *, simulated: bool) -> FastAPI:
         """The whole service under a clock."""
         service = Service(self.models, self.feed_url, self.settings, self.terms, now)
         app = create_app(service)
-        for mount in self.extend:
-            mount(app)
+        app.include_router(self.pages(now, simulated))
         return app
 
 
@@ -68,7 +67,7 @@ def serve_command(ctx: typer.Context, clock: Clock = None) -> None:
     """Answer over HTTP until stopped. Takes up a newly published model by itself."""
     at = composition(ctx)
     asyncio.run(_try_out(at))  # a clear message now instead of a traceback in the server
-    run(at.app(at.clock(clock)), at.settings)
+    run(at.app(at.clock(clock), simulated=clock is not None), at.settings)
 
 
 @app.command("drain")

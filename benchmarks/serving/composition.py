@@ -10,4 +10,4 @@ import guesslike
 def create_app(clock: str) -> FastAPI:
     """What `guesslike serve --clock INSTANT` serves, under the environment's settings."""
     settings = guesslike.load_settings(dict(os.environ))
-    return guesslike.serving_composition(settings).app(guesslike.clock(clock))
+    return guesslike.serving_composition(settings).app(guesslike.clock(clock), simulated=True)

@@ -42,6 +42,12 @@ class Identity:
         """What an unsubscribe link carries: opaque, and only we can make it."""
         return f"{send_id}.{self._hash('token', send_id)}"
 
+    def send_of(self, token: str) -> str | None:
+        """The send that a token was made for; None for a token that is not ours."""
+        send_id = token.partition(".")[0]
+        ours = self.token(send_id).encode()
+        return send_id if hmac.compare_digest(ours, token.encode()) else None
+
     def _hash(self, use: str, text: str) -> str:
         return hmac.new(self.key, f"{use}\x00{text}".encode(), hashlib.sha256).hexdigest()[:32]
 

@@ -254,6 +254,15 @@ def sent_already(ledger: Ledger, keys: Sequence[str]) -> set[str]:
         return found
 
 
+def reached(ledger: Ledger, send_id: str) -> list[str]:
+    """The person and contact hashes that a send went to; none for one that was never tried."""
+    with ledger.reading() as connection:
+        row = connection.execute(
+            text("SELECT person, contact FROM send WHERE send_id = :key"), {"key": send_id}
+        ).first()
+    return [] if row is None else [row.person, row.contact]
+
+
 def finish(ledger: Ledger, plan_id: str, *, retries: bool) -> bool:
     """Marks a plan done once every planned row has an outcome.
 

@@ -1,0 +1,77 @@
+"""The way out: the page behind the link in every message."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path
+from fastapi.responses import HTMLResponse
+
+from campaigns.ledger.consent import suppress
+from campaigns.ledger.ledger import Ledger
+from campaigns.ledger.plans import reached
+from campaigns.run import Composition
+from recsys.errors import LedgerError
+
+log = logging.getLogger(__name__)
+
+Token = Annotated[str, Path(max_length=128)]
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<body style="font: 1.1rem system-ui; max-width: 30rem; margin: 4rem auto; padding: 0 1rem">
+<h1>{title}</h1>{body}
+"""
+_ASK = _PAGE.format(
+    title="No more of these?",
+    body='<form method="post"><button style="font: inherit">Stop all messages</button></form>',
+)
+_DONE = _PAGE.format(title="Done", body="<p>You will get no more messages from us.</p>")
+
+
+def routes(composition: Composition) -> APIRouter:
+    """GET and POST /u/{token}. Only POST acts: mail scanners open every link (RFC 8058)."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/u/{token}")
+    def ask(token: Token) -> HTMLResponse:
+        """A page that asks once more."""
+        with _opened(composition) as ledger:
+            _keys(ledger, token)
+        return HTMLResponse(_ASK)
+
+    @router.post("/u/{token}")
+    def stop(token: Token) -> HTMLResponse:
+        """Never again to this member, nor to this contact point. The same again changes nothing."""
+        with _opened(composition) as ledger:
+            keys = _keys(ledger, token)
+            suppress(ledger, keys, reason="unsubscribed", now=composition.now())
+        return HTMLResponse(_DONE)
+
+    return router
+
+
+@contextmanager
+def _opened(composition: Composition) -> Iterator[Ledger]:
+    if not composition.ledger_exists():
+        raise _unknown()
+    try:
+        with composition.open_ledger() as ledger:
+            yield ledger
+    except LedgerError:
+        log.exception("an unsubscribe link could not be served")
+        raise HTTPException(503, "this cannot be recorded now; open the link again later") from None
+
+
+def _keys(ledger: Ledger, token: str) -> list[str]:
+    send_id = ledger.identity.send_of(token)
+    keys = reached(ledger, send_id) if send_id else []
+    if not keys:
+        raise _unknown()
+    return keys
+
+
+def _unknown() -> HTTPException:
+    return HTTPException(404, "this link is none of ours; copy it whole from the message")
