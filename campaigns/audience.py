@@ -20,8 +20,11 @@ class Tables(Protocol):
     def scan(self, table: str, /) -> pl.LazyFrame:
         """The table's declared columns; missing optional ones are null."""
 
-    def known(self, table: str, as_of: datetime | None, /) -> pl.DataFrame:
-        """Products or members as known before an instant, one row an id."""
+    def known(
+        self, table: str, as_of: datetime | None, /, *, undated: bool = False
+    ) -> pl.DataFrame:
+        """Products or members as known before an instant, one row an id; `undated` rows count
+        wholly where they are trusted."""
 
 
 def member_table(dataset: Tables, *, now: datetime) -> pl.DataFrame:
@@ -32,7 +35,7 @@ def member_table(dataset: Tables, *, now: datetime) -> pl.DataFrame:
     """
     past = _summary(dataset, now)
     return (
-        dataset.known("members", now)
+        dataset.known("members", now, undated=True)  # a campaign is planned in the present
         .lazy()
         .join(past, on="member_id", how="full", coalesce=True)
         .with_columns(pl.col("orders", "spend", "products").fill_null(0))

@@ -12,7 +12,7 @@ from campaigns import pages
 from campaigns.consent import import_consent
 from campaigns.definition import load_campaign
 from campaigns.explain import explain_member
-from campaigns.ledger.plans import live_plans
+from campaigns.ledger.plans import latest_plan, live_plans
 from campaigns.plan import read_definition, read_plan
 from campaigns.run import Composition, plan_campaign, plan_renderer, send_plan
 from campaigns.verify import verify as verify_ledger
@@ -23,7 +23,9 @@ consent_app = typer.Typer(no_args_is_help=True, help="Who agreed to be reached, 
 app.add_typer(consent_app, name="consent")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-PlanId = Annotated[str | None, typer.Option("--plan", help="A plan's id; the live one by default.")]
+PlanId = Annotated[
+    str | None, typer.Option("--plan", help="A plan's id; by default the live ones, or the latest.")
+]
 
 
 @app.command()
@@ -75,7 +77,7 @@ def why(ctx: typer.Context, member: str, plan_id: PlanId = None, as_json: Json =
     composition = _composition(ctx)
     explained = [
         explain_member(composition, read_plan(one, composition.plans), member)
-        for one in ([plan_id] if plan_id else _live(composition))
+        for one in ([plan_id] if plan_id else _live_or_latest(composition))
     ]
     if as_json:
         _print_json({"plans": explained})
@@ -87,7 +89,7 @@ def why(ctx: typer.Context, member: str, plan_id: PlanId = None, as_json: Json =
 def preview(ctx: typer.Context, member: str, plan_id: PlanId = None) -> None:
     """Show the message that a member would get. Sends nothing."""
     composition = _composition(ctx)
-    plans = [plan_id] if plan_id else _live(composition)
+    plans = [plan_id] if plan_id else _live_or_latest(composition)
     shown = 0
     for one in plans:
         made = read_plan(one, composition.plans)
@@ -130,6 +132,15 @@ def _live(composition: Composition) -> list[str]:
     if not plans:
         raise CampaignError("No plan is live; make one with `campaigns plan FILE`")
     return [one.plan_id for one in plans]
+
+
+def _live_or_latest(composition: Composition) -> list[str]:
+    with composition.open_ledger() as ledger:
+        plans = live_plans(ledger)
+        latest = latest_plan(ledger)
+    if latest is None:
+        raise CampaignError("There is no plan yet; make one with `campaigns plan FILE`")
+    return [one.plan_id for one in plans or [latest]]
 
 
 def _busy(what: str, as_json: bool) -> Any:

@@ -38,6 +38,12 @@ def campaign_coupons(campaign: Campaign, dataset: Tables) -> list[str]:
     return sorted(set(campaign.coupons))
 
 
+def _scope(campaign: Campaign) -> str:
+    """The dataset's campaign in which the coupons are for what they are for."""
+    listed = campaign.coupons
+    return listed.from_campaign if isinstance(listed, FromCampaign) else campaign.campaign
+
+
 def issue_limits(dataset: Tables) -> dict[str, int]:
     """How often each coupon may be issued at all, for those that have a limit."""
     coupons = dataset.scan("coupons").select("coupon_id", "max_issues").drop_nulls().collect()
@@ -49,6 +55,11 @@ def audience_members(campaign: Campaign, dataset: Tables, *, now: datetime) -> l
     members = member_table(dataset, now=now)
     rule = None if campaign.audience is None else parse(campaign.audience)
     passing = members.filter(pl.Series(in_audience(members, rule)))
+    if passing.is_empty():
+        raise CampaignError(
+            f"Nobody of {len(members):,} members is in the audience of '{campaign.campaign}'; "
+            "loosen its filter"
+        )
     return [str(member) for member in passing["member_id"].to_list()]
 
 
@@ -62,7 +73,7 @@ def renderer(
     now: datetime,
 ) -> Callable[[str, str, str, str], Message]:
     """Renders (member id, coupon id, send id, address) for pairs of member_id and coupon_id."""
-    shown = showcase(dataset, pairs, campaign=campaign.campaign, now=now)
+    shown = showcase(dataset, pairs, campaign=_scope(campaign), now=now)
 
     def message(member_id: str, coupon_id: str, send_id: str, address: str) -> Message:
         return render(

@@ -28,7 +28,7 @@ class Showcase:
 def showcase(dataset: Tables, pairs: pl.DataFrame, *, campaign: str, now: datetime) -> Showcase:
     """For pairs of member_id and coupon_id (their columns), from what was known before now."""
     wanted = pairs.select("member_id", "coupon_id").drop_nulls().unique().lazy()
-    products = dataset.known("products", now).lazy()
+    products = dataset.known("products", now, undated=True).lazy()
     scope = coupon_scope(dataset, products, campaign=campaign)
     bought = dataset.scan("events").filter(
         (pl.col("kind") == "purchase")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -88,7 +89,7 @@ def create_app(service: Service) -> FastAPI:
         try:
             for warning in feed.warnings:
                 log.warning("feed: %s", warning)
-            published = Published(service.models)
+            published = Published(service.models, accept=partial(check_numbers, feed))
             await check_numbers(feed, published.ranker.model)
             live = _Live(published, feed)
             following = asyncio.create_task(live.published.follow(settings.reload_seconds))

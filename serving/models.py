@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from recsys import artifact
-from recsys.errors import ModelError
+from recsys.errors import FeedError, ModelError
 from recsys.model import Model
 from serving.ranker import Ranker
 
@@ -31,8 +32,12 @@ def _verified(models: Path, version: str) -> Ranker:
 class Published:
     """What requests answer from. A request takes `ranker` once and keeps it to its end."""
 
-    def __init__(self, models: Path) -> None:
+    def __init__(
+        self, models: Path, *, accept: Callable[[Model], Awaitable[None]] | None = None
+    ) -> None:
+        """`accept` raises ModelError for a model that cannot be served here."""
         self._models = models
+        self._accept = accept
         self.ranker = _verified(models, open_current(models).version)
         self._refused: str | None = None
 
@@ -49,12 +54,16 @@ class Published:
             version = artifact.current(self._models)
             if version is None or version in (self._refused, self.ranker.model.version):
                 return
-            self.ranker = await asyncio.to_thread(_verified, self._models, version)
+            ranker = await asyncio.to_thread(_verified, self._models, version)
+            if self._accept is not None:
+                await self._accept(ranker.model)
+            self.ranker = ranker
         except ModelError as error:
             self._refused = version
             log.error("model %s refused, %s stays: %s", version, self.ranker.model.version, error)
             return
-        except OSError as error:  # deleted meanwhile, or no descriptor left: look again
+        # deleted meanwhile, no descriptor left, or the feed is away: look again
+        except (OSError, FeedError) as error:
             log.warning("model %s cannot be read now: %s", version or artifact.CURRENT, error)
             return
         log.info("model %s taken up", version)

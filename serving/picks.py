@@ -11,6 +11,6 @@ class Pick(NamedTuple):
     reason: str
     """one of scoring.REASON_CODES, or "session" """
     last_day: int = 0
-    interval: float = 0.0
+    every_days: int = 0
     seed: int | None = None
     """the product that pointed here"""

@@ -23,7 +23,7 @@ class Reasons:
     def of(self, pick: Pick, today: int) -> Why:
         """`today`: whole days since 1970."""
         if pick.reason == "again":
-            return self._again(today - pick.last_day, round(pick.interval))
+            return self._again(today - pick.last_day, pick.every_days)
         if pick.seed is not None:
             return self._seeded(pick.reason, pick.seed)
         return _PLAIN[pick.reason]

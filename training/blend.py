@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from recsys import features, metrics
 from recsys.features import Floats
@@ -151,6 +150,8 @@ def _sample(shop: Shop, truth: Pairs, most: int, salt: str) -> NDArray[np.int32]
 def _logistic(
     table: Floats, bought: NDArray[np.bool_], weight: Floats, settings: TrainingSettings
 ) -> Weights:
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 half of a start-up
+
     if bought.sum() < LEAST_POSITIVES or bought.all():
         return _prior(settings)
     means = np.average(table, axis=0, weights=weight)

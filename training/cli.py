@@ -202,8 +202,8 @@ def show_import(report: ImportReport, *, as_json: bool) -> None:
     for table in report.tables:
         bad = f", [yellow]{table.rejects:,} set aside[/yellow]" if table.rejects else ""
         console.print(f"{table.table}: {table.rows:,} rows{bad}")
-        for reason in table.reasons:
-            console.print(f"  {reason}")
+        for column, rule, rows in table.reasons:
+            console.print(f"  {column}: {rule} ({rows:,} rows)", markup=False)
     for note in report.notes:
         console.print(f"[dim]{note}[/dim]")
     console.print(f"The dataset is in {report.out}.")

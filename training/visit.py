@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from recsys.features import MEMBER, Floats
 from recsys.scoring import sigmoid
@@ -37,6 +36,8 @@ def fit(columns: list[Floats], came: list[NDArray[np.bool_]]) -> Visit:
     """Fit on members with a past, one entry of each list a window."""
     if not columns:
         return CERTAIN
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 half of a start-up
+
     table, bought = np.concatenate(columns), np.concatenate(came)
     if bought.sum() < LEAST_BUYERS or bought.all():
         return CERTAIN

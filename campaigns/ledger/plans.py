@@ -108,6 +108,16 @@ def live_plans(ledger: Ledger) -> list[Registered]:
         return [Registered(*row) for row in rows]
 
 
+def latest_plan(ledger: Ledger) -> Registered | None:
+    """The plan registered last, whatever its state."""
+    with ledger.reading() as connection:
+        row = connection.execute(
+            text("SELECT plan_id, occasion, campaign, state FROM plan"
+                 " ORDER BY registered_at DESC, plan_id LIMIT 1")
+        ).first()  # fmt: skip
+    return None if row is None else Registered(*row)
+
+
 def _find(ledger: Ledger, where: str, key: str) -> Registered | None:
     with ledger.reading() as connection:
         row = connection.execute(

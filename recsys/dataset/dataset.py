@@ -69,11 +69,16 @@ class Dataset:
             raise DataError(f"{self.path}: the events table has no rows. Import the shop's events.")
         return checked.good.select(_complete(declared, checked.good.schema))
 
-    def known(self, table: str, as_of: datetime | None) -> pl.DataFrame:
-        """Products or members as known before an instant, one row an id; None is the present."""
+    def known(self, table: str, as_of: datetime | None, *, undated: bool = False) -> pl.DataFrame:
+        """Products or members as known before an instant, one row an id; None is the present.
+
+        `undated`: trust all columns of rows without `valid_from`, as is right in the present.
+        """
         declared = TABLES[table]
         static = declared.static | frozenset(self.origin().get("static", {}).get(table, ()))
-        return known(self.read(table), key=declared.unique[0], static=static, as_of=as_of)
+        return known(
+            self.read(table), key=declared.unique[0], static=static, as_of=as_of, undated=undated
+        )
 
     def feed_sequences(self) -> dict[int, int]:
         """The last drained sequence number of each shard, from the names of the parts."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from recsys.errors import FeedError
+from recsys.errors import FeedError, ModelError
 from recsys.model import Model
 from serving.feed.contract import Feed
 from serving.feed.redis import open_redis
@@ -31,11 +31,11 @@ async def open_feed(url: str, *, shards: int = 1) -> Feed:
 
 async def check_numbers(feed: Feed, model: Model) -> None:
     """A feed that is behind its model was emptied or exchanged: new events would be taken for
-    ones that the model contains. FeedError says so."""
+    ones that the model contains. ModelError says so."""
     last = await feed.last_sequences()
     for shard, contained in model.feed_sequences.items():
         if last.get(shard, 0) < contained:
-            raise FeedError(
+            raise ModelError(
                 f"the feed ends at event {last.get(shard, 0)} of shard {shard}, and model "
                 f"{model.version} contains {contained}: it was emptied, or it is another shop's. "
                 "Restore the feed, or publish a model of a dataset without these feed parts."

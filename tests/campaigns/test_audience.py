@@ -32,7 +32,17 @@ def test_a_members_past_is_summed_up_to_now_and_no_further(dataset):
 def test_an_audience_is_read_from_attributes_and_the_past(dataset):
     assert audience(dataset, None) == MEMBERS
     assert audience(dataset, 'region = "north" and products > 1') == ["m2", "m4"]
-    assert audience(dataset, "days_since_last_order < 3") == []
+
+
+def test_an_audience_of_nobody_is_an_error_that_says_so(dataset):
+    with pytest.raises(CampaignError, match="Nobody of 8 members"):
+        audience(dataset, "days_since_last_order < 3")
+
+
+def test_an_undated_attribute_is_the_present_one(dataset):
+    members = pl.read_parquet(dataset.path / "members.parquet")
+    members.with_columns(tier=pl.lit("gold")).write_parquet(dataset.path / "members.parquet")
+    assert audience(Dataset(dataset.path), 'tier = "gold"') == MEMBERS
 
 
 def test_a_shop_without_a_members_table_has_the_members_of_its_events(dataset):

@@ -79,6 +79,8 @@ def test_why_tells_each_kind_of_member_their_reason(run, shop, campaign):
     assert "on the suppression list" in run("why", "m3")
     assert "no contact point" in run("why", "m7")
     assert "not in the campaign's audience" in run("why", "stranger")
+    run("send")  # all of it: no plan is live any more
+    assert "m2 often buys what c1 is for" in run("why", "m2")
 
 
 def test_preview_shows_the_message_and_sends_nothing(run, shop, campaign):
@@ -91,8 +93,9 @@ def test_preview_shows_the_message_and_sends_nothing(run, shop, campaign):
 
 
 def test_sending_without_a_plan_says_how_to_make_one(run):
-    with pytest.raises(CampaignError, match="campaigns plan FILE"):
-        run("send")
+    for command in (["send"], ["why", "m1"], ["preview", "m1"]):
+        with pytest.raises(CampaignError, match="campaigns plan FILE"):
+            run(*command)
 
 
 def test_consent_import_tells_what_it_left_out(run, tmp_path):

@@ -215,12 +215,6 @@ def test_a_budget_spent_elsewhere_meanwhile_is_not_overspent(shop, clock):
     assert breaches(shop) == ()
 
 
-def test_a_plan_without_anybody_is_done_at_once(shop):
-    plan = plan_campaign(shop, definition(audience='region = "west"'))[0]
-    assert len(plan.rows) == 0
-    assert send_plan(shop, plan.plan_id).done
-
-
 @pytest.mark.parametrize("file", ["parquet", "json"])
 def test_a_plan_that_was_changed_or_lost_is_refused(shop, plan, file):
     path = shop.plans / f"{plan.plan_id}.{file}"

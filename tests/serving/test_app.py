@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys.artifact import MANIFEST, current
-from recsys.errors import FeedError, ModelError
+from recsys.errors import ModelError
 from serving.schemas import Coupons, Problem, Recommendations
 from tests.redis_server import RedisServer
 from tests.serving.live import (
@@ -185,7 +185,7 @@ async def test_events_that_the_model_contains_do_not_count_again(
     home = tmp_path / "drained"
     copytree(small_model / "models", home / "models")
     contains_two(home)
-    with pytest.raises(FeedError, match="contains 2"):
+    with pytest.raises(ModelError, match="contains 2"):
         async with in_process(service(home, feed_url)):
             pass
     async with in_process(service(small_model, feed_url)) as client:

@@ -11,6 +11,7 @@ import pytest
 
 from recsys import artifact
 from recsys.errors import ModelError
+from recsys.model import Model
 from serving.models import Published, open_current
 from serving.ranker import Ranker
 from serving.recommend import recommend
@@ -91,6 +92,19 @@ async def test_a_broken_model_is_refused_and_the_old_one_stays(
     artifact.point_current(models, "mended")
     await published.refresh()
     assert published.ranker.model.version == "mended"
+
+
+async def test_a_model_that_is_not_accepted_is_refused_and_the_old_one_stays(home: Path) -> None:
+    async def accept(model: Model) -> None:
+        raise ModelError(f"{model.version} contains events that the feed has not seen")
+
+    models = home / "models"
+    published = Published(models, accept=accept)
+    good = published.ranker.model.version
+    copied_as(models, good, "ahead")
+    artifact.point_current(models, "ahead")
+    await published.refresh()
+    assert published.ranker.model.version == good
 
 
 @pytest.mark.parametrize("how", BREAKS)
