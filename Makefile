@@ -68,7 +68,7 @@ $(READY): requirements.lock pyproject.toml
 	  echo "Set-up: an environment of its own in $(VENV), with $$("$$found" --version)"; \
 	  "$$found" -m venv --clear $(VENV); }
 	@rm -f $(READY)
-	@echo "Set-up: the packages of requirements.lock, each checked against its hash (about 330 MB)"
+	@echo "Set-up: the packages of requirements.lock, each checked against its hash (about 400 MB)"
 	@$(RUN)/python -m pip install --disable-pip-version-check --require-hashes --requirement requirements.lock
 	@echo "Set-up: Guesslike itself"
 	@$(RUN)/python -m pip install --disable-pip-version-check --no-build-isolation --no-deps --editable .

@@ -13,10 +13,12 @@ from recsys.features import DUE_KNOTS, Floats
 from recsys.scoring import REASON_CODES
 
 Rows = NDArray[np.int32]
+Doubles = NDArray[np.float64]
 Halves = NDArray[np.uint16]
 """float16 as its bits, which the compiler does not know otherwise"""
 
 NOWHERE = -1
+DECIMALS = 4
 _FLOAT_OF = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
 _POPULAR = np.uint8(REASON_CODES.index("popular"))
 _TOGETHER = np.uint8(REASON_CODES.index("together"))
@@ -74,7 +76,8 @@ class Found(NamedTuple):
     """The best candidates, best first. Every array has shape (found,)."""
 
     products: Rows
-    scores: Floats
+    scores: Doubles
+    """rounded: they order one answer"""
     seeds: Rows
     """the seed that points most at each; NOWHERE where none does"""
     reasons: NDArray[np.uint8]
@@ -127,7 +130,7 @@ def best_of_all(
             reasons[rank] = own.reasons[at]
             every[rank] = np.int32(np.rint(_FLOAT_OF[own.interval[at]]))
     seed = candidates.strongest[chosen]
-    return Found(products[chosen], scores[chosen], seed, reasons, last[chosen], every)
+    return Found(products[chosen], _rounded(scores[chosen]), seed, reasons, last[chosen], every)
 
 
 @njit(cache=True)
@@ -142,7 +145,13 @@ def best_together(
     never = np.zeros(len(chosen), np.int32)
     reasons = np.full(len(chosen), _TOGETHER)
     seed = candidates.strongest[chosen]
-    return Found(products[chosen], scores[chosen], seed, reasons, never, never)
+    return Found(products[chosen], _rounded(scores[chosen]), seed, reasons, never, never)
+
+
+@njit(cache=True)
+def _rounded(scores: Floats) -> Doubles:
+    places = np.empty(len(scores), np.float64)
+    return np.round(scores, DECIMALS, places)
 
 
 @njit(cache=True)

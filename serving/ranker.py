@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,11 +48,11 @@ class Ranker:
         base, sellable = model.base, np.asarray(model.sellable)
         self._popular = np.asarray(model.popular)[sellable[model.popular]]
         self._base = Entries(
-            _plain(base.products),
+            base.products,
             _bits(base.static),
-            _plain(base.last_day),
+            base.last_day,
             _bits(base.interval),
-            _plain(base.reasons),
+            base.reasons,
         )
         self._tables = _tables(model)
         self.home(None, NO_SEEDS, bought=(), excluded=_NO_ROWS, limit=1, now=0)  # compiles
@@ -118,7 +117,7 @@ class Ranker:
             return []
         reach = self._popular[: missing + len(taken) + len(excluded)]
         left = reach[~np.isin(reach, taken) & ~np.isin(reach, excluded)][:missing]
-        scores = self.model.product_static[left].tolist()
+        scores = self.model.product_static[left].astype(np.float64).round(kernel.DECIMALS).tolist()
         return [
             Pick(product, score, "popular")
             for product, score in zip(left.tolist(), scores, strict=True)
@@ -128,8 +127,8 @@ class Ranker:
 def _tables(model: Model) -> Tables:
     clock, blend = model.clock, model.blend
     return Tables(
-        near_offsets=_plain(model.near.offsets),
-        near_products=_plain(model.near.products),
+        near_offsets=model.near.offsets,
+        near_products=model.near.products,
         near_cosine=_bits(model.near.cosine),
         product_static=_bits(model.product_static),
         out_of_stock=~np.asarray(model.sellable),
@@ -156,13 +155,8 @@ def _picks(found: Found) -> list[Pick]:
     return picks
 
 
-def _plain(mapped: NDArray[Any]) -> NDArray[Any]:
-    """The same memory as the array type that compiled code takes fastest."""
-    return mapped.view(np.ndarray)
-
-
 def _bits(mapped: NDArray[np.float16]) -> Halves:
-    return _plain(mapped).view(np.uint16)
+    return mapped.view(np.uint16)
 
 
 def _columns(bought: Sequence[tuple[int, int]]) -> tuple[Rows, Rows]:

@@ -69,7 +69,7 @@ def recommend(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -
     today = floor(now)
     reasons = ranker.reasons
     return [
-        Item(ranker.product_id(pick.product), round(pick.score, 4), *reasons.of(pick, today))
+        Item(ranker.product_id(pick.product), pick.score, *reasons.of(pick, today))
         for pick in picks
     ]
 
