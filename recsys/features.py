@@ -44,6 +44,10 @@ NAMES = STATIC + CLOCK + SESSION
 SESSION_EVENTS = 20
 """A session is the member's latest events, this many at most."""
 SESSION_DECAY_DAYS = 1.0
+SESSION_SCALE = np.float32(10)
+"""a cosine of 0.1 counts as one order does elsewhere"""
+LEAST_DAYS = np.float32(0.5)
+"""no age and no interval is shorter"""
 KIND_WEIGHTS = np.array([0.5, 0.6, 0.0, 0.8, 1.0, -1.0], np.float32)
 """Interest that one event shows, by `history.KINDS`; a view says half of what a purchase says."""
 
@@ -151,14 +155,14 @@ def clock(now: float, last_day: Floats, interval: Floats) -> Floats:
 
 
 def clock_inputs(now: float, last_day: Floats, interval: Floats) -> tuple[Floats, Floats]:
-    """Age and interval in days, neither below half a day."""
-    half = np.float32(0.5)
-    return np.maximum(np.float32(now) - last_day, half), np.maximum(interval, half)
+    """Age and interval in days."""
+    age = np.maximum(np.float32(now) - last_day, LEAST_DAYS)
+    return age, np.maximum(interval, LEAST_DAYS)
 
 
 def session(similarity: Floats) -> Floats:
     """shape (pairs, len(SESSION))."""
-    column: Floats = np.log1p(np.maximum(similarity, 0) * np.float32(10))
+    column: Floats = np.log1p(np.maximum(similarity, 0) * SESSION_SCALE)
     return column[:, None]
 
 

@@ -110,14 +110,3 @@ class ClockCurve:
             self.of_age * np.log1p(age) + self.of_interval * np.log(interval) + due
         ).astype(np.float32)
         return logits
-
-
-def session_logits(weights: Weights, similarity: Floats) -> Floats:
-    """shape (pairs,): the session's part of the logit."""
-    return features.session(similarity) @ weights.part(features.SESSION)
-
-
-def top(scores: Floats, most: int) -> NDArray[np.intp]:
-    """Positions of the largest scores, best first; never of -inf."""
-    best = np.argsort(-scores)[:most]
-    return best[scores[best] > -np.inf]

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recsys.features import DUE_KNOTS, Floats
+from recsys.features import DUE_KNOTS, LEAST_DAYS, SESSION_SCALE, Floats
 from recsys.scoring import REASON_CODES
 
 Rows = NDArray[np.int32]
@@ -22,8 +22,6 @@ DECIMALS = 4
 _FLOAT_OF = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
 _POPULAR = np.uint8(REASON_CODES.index("popular"))
 _TOGETHER = np.uint8(REASON_CODES.index("together"))
-_HALF = np.float32(0.5)
-_TEN = np.float32(10)
 
 
 class Tables(NamedTuple):
@@ -121,7 +119,9 @@ def best_of_all(
             if last[at] > 0:
                 weight = tables.session_repeat
                 score += _clock(tables.curve, now - last[at], _FLOAT_OF[own.interval[at]])
-        scores[at] = score + weight * np.log1p(_TEN * max(candidates.similarity[at], np.float32(0)))
+        scores[at] = score + weight * np.log1p(
+            SESSION_SCALE * max(candidates.similarity[at], np.float32(0))
+        )
     chosen = _top(tables, products[:total], scores, excluded, limit)
     reasons = np.full(len(chosen), _POPULAR)
     every = np.zeros(len(chosen), np.int32)
@@ -190,7 +190,7 @@ def _gather(
 @njit(cache=True)
 def _clock(curve: Floats, age: np.float32, interval: np.float32) -> np.float32:
     """`scoring.ClockCurve.logits` of one pair."""
-    age, interval = max(age, _HALF), max(interval, _HALF)
+    age, interval = max(age, LEAST_DAYS), max(interval, LEAST_DAYS)
     due = np.log2(age / interval)
     at_knots = curve[2:]
     if due <= DUE_KNOTS[0]:

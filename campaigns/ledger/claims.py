@@ -226,9 +226,7 @@ def reclaim(
     return Claimed(key, row[0], until)
 
 
-def settle(
-    ledger: Ledger, done: Sequence[Claimed], state: str, *, ended: datetime
-) -> list[str]:  # fmt: skip
+def settle(ledger: Ledger, done: Sequence[Claimed], state: str, *, ended: datetime) -> list[str]:
     """Records `accepted` or `unknown` for calls that ended by `ended`, with their outcomes.
 
     Returns the send ids that were still open; one that was settled before is left as it is. A slot

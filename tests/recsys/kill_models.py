@@ -1,23 +1,19 @@
-"""Changes a folder of models in forked children and kills the k-th child at the k-th step.
+"""Changes a folder of models in children that are killed at every step.
 
-A step is one of: an array or manifest written, a file flushed, a file or folder renamed or made;
-the kill comes before it, and in a second round after it. Prints how many kills there were; for
-every one the folder is left as it was, for the test to look at.
+A step is one of: an array or manifest written, a file flushed, a file or folder renamed or made.
 """
 
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from recsys import artifact
+from tests.kill_at_every_step import Wrap, at_every_step
 from tests.small_shop import END
 from training.config import TrainingSettings
 from training.publish import prune, publish
@@ -42,64 +38,13 @@ def prune_to_one(models: Path) -> None:
 ACTIONS = {"write": write_new, "publish": publish_latest, "prune": prune_to_one}
 
 
-def patch(step: int, after: bool) -> None:
-    """From now on, the step-th write of this process is its last."""
-    count = 0
-
-    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*args: Any, **named: Any) -> Any:
-            nonlocal count
-            count += 1
-            mine = count
-            if mine == step and not after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            try:
-                return real(*args, **named)
-            finally:
-                if mine == step and after:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        return run
-
+def patch(counted: Wrap) -> None:
     # pathlib and shutil go through os, too
     for name in ("fsync", "rename", "replace", "mkdir", "unlink", "rmdir"):
         setattr(os, name, counted(getattr(os, name)))
     np.lib.format.write_array_header_1_0 = counted(np.lib.format.write_array_header_1_0)
     json.dump = counted(json.dump)
     json.dumps = counted(json.dumps)
-
-
-def child(action: Callable[[Path], None], models: Path, step: int, after: bool) -> bool:
-    """True if the child was killed at the step, False if it came to its end before."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            patch(step, after)
-            action(models)
-            code = 0
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    if os.WIFSIGNALED(status):
-        return True
-    if os.WEXITSTATUS(status):
-        raise RuntimeError(f"the child failed at step {step}")
-    return False
-
-
-def main(action: str, start: Path, out: Path) -> None:
-    """Copies `start` to out/<when>-<k> for each kill."""
-    for after in (False, True):
-        step = 1
-        while True:
-            folder = out / f"{'after' if after else 'before'}-{step}"
-            shutil.copytree(start, folder)
-            if not child(ACTIONS[action], folder, step, after):
-                shutil.rmtree(folder)
-                break
-            step += 1
-        sys.stdout.write(f"{step - 1}\n")
 
 
 def kills(action: str, start: Path, out: Path) -> list[Path]:
@@ -123,4 +68,4 @@ def version_of(models: Path) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    at_every_step(ACTIONS[sys.argv[1]], patch, Path(sys.argv[2]), Path(sys.argv[3]))

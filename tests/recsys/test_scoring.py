@@ -1,24 +1,9 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from recsys import features
 from recsys.features import CLOCK, NAMES, SESSION, STATIC
-from recsys.scoring import (
-    REASON_CODES,
-    REASONS,
-    Blend,
-    ClockCurve,
-    Weights,
-    session_logits,
-    sigmoid,
-    top,
-)  # fmt: skip
-
-SCORES = st.lists(
-    st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0]) | st.floats(-5, 5, width=32), max_size=30
-)
+from recsys.scoring import REASON_CODES, REASONS, Blend, ClockCurve, Weights, sigmoid
 
 
 def random_weights(rng: np.random.Generator) -> Weights:
@@ -60,8 +45,8 @@ def test_static_clock_and_session_parts_add_up_to_the_whole(blend: Blend) -> Non
     parts = parts + np.where(repeated, ClockCurve.of(blend).logits(now, last, interval), 0)
     parts += np.where(
         repeated,
-        session_logits(blend.repeat, similarity),
-        session_logits(blend.new, similarity),
+        features.session(similarity) @ blend.repeat.part(SESSION),
+        features.session(similarity) @ blend.new.part(SESSION),
     )
     np.testing.assert_allclose(parts, blend.logits(table, repeated), atol=1e-4)
 
@@ -95,11 +80,3 @@ def test_nobody_is_told_that_they_bought_what_they_never_bought(blend: Blend) ->
 def test_a_logit_is_a_chance() -> None:
     chances = sigmoid(np.array([-80, -1, 0, 1, 80], np.float32))
     np.testing.assert_allclose(chances, [0, 0.26894, 0.5, 0.73106, 1], atol=1e-5)
-
-
-@given(SCORES, st.integers(1, 35))
-def test_top_is_a_sort_cut_off(scores: list[float], most: int) -> None:
-    found = top(np.array(scores, np.float32), most).tolist()
-    expected = sorted((score for score in scores if score > -np.inf), reverse=True)[:most]
-    assert [scores[at] for at in found] == expected
-    assert len(set(found)) == len(found)

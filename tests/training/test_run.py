@@ -10,12 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys import artifact
+from recsys import artifact, features
 from recsys.artifact import Artifact
 from recsys.dataset import Dataset
 from recsys.errors import DataError
 from recsys.model import Model
-from recsys.scoring import session_logits
 from tests.small_shop import END, MEMBERS, PRODUCTS, SOLD_OUT, TIME
 from tests.training.logs import FIRST, dataset_of, on
 from training.blend import fit_facts, learn
@@ -201,8 +200,8 @@ def test_base_lists_are_each_members_best_by_the_learned_blend(
     repeated = collected.count > 0
     session = np.where(
         repeated,
-        session_logits(blend.repeat, collected.session),
-        session_logits(blend.new, collected.session),
+        features.session(collected.session) @ blend.repeat.part(features.SESSION),
+        features.session(collected.session) @ blend.new.part(features.SESSION),
     )
     for member in range(0, 200, 7):
         mine = np.flatnonzero(pairs.members == member)
