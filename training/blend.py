@@ -17,7 +17,7 @@ from training.config import TrainingSettings
 from training.evidence import Facts, Pairs
 from training.shop import Past, Shop
 from training.sources import fit_all
-from training.sparse import distinct
+from training.splits import Split
 from training.visit import Visit
 
 PRIOR = {"decayed_60": 2.0, "together": 1.0, "taste": 1.0, "popular_30": 0.3, "category_leaf": 0.3}
@@ -44,19 +44,6 @@ def fit_facts(past: Past, settings: TrainingSettings) -> Facts:
     return evidence.facts(past, fit_all(past, settings), browsing_needed=settings.browsing_needed)
 
 
-def bought_pairs(shop: Shop, past: Past, horizon_days: float) -> Pairs:
-    """What members with a history bought of the catalogue in the horizon after a past."""
-    later, end = shop.history, past.day + horizon_days
-    # what a login later than the horizon claimed does not count
-    inside = (later.days >= past.day) & (later.days < end) & (shop.known < end)
-    bought = later.where(inside & past.catalogue[later.products]).purchases()
-    keys = distinct(bought.members.astype(np.int64) * past.n_products + bought.products)
-    members = (keys // past.n_products).astype(np.int32)
-    known = np.diff(past.history.offsets)[members] > 0
-    products = (keys % past.n_products).astype(np.int32)
-    return Pairs(members[known], products[known])
-
-
 @dataclass(frozen=True, slots=True)
 class Learned:
     """A blend, and how good its recipe is."""
@@ -68,26 +55,24 @@ class Learned:
     is no horizon to measure on"""
 
 
-def learn(shop: Shop, day: float, settings: TrainingSettings) -> Learned:
-    """Fit the blend on `windows` horizons that end at `day` or before."""
+def learn(split: Split, settings: TrainingSettings) -> Learned:
+    """Fit the blend on the `windows` windows before a split's test."""
     examples: list[Examples] = []
     columns: list[Floats] = []
     came: list[NDArray[np.bool_]] = []
     recall = None
-    for window in range(settings.windows, 0, -1):
-        past = shop.past(day - window * settings.horizon_days, min_support=settings.min_support)
-        if not past.catalogue.any():
-            continue
-        truth = bought_pairs(shop, past, settings.horizon_days)
+    for level in range(settings.windows, 0, -1):
+        window = split.window(level)
+        past, truth = window.past, window.truth
         if not len(truth.members):
             continue
         facts = fit_facts(past, settings)
-        sampled = _sample(shop, truth, settings.window_members, f"window {past.day}")
+        sampled = _sample(split.shop, truth, settings.window_members, f"window {past.day}")
         pairs = evidence.candidate_pairs(facts, sampled)
         known = facts.member_orders > 0
         columns.append(evidence.member_columns(facts)[known])
         came.append(np.isin(np.flatnonzero(known), truth.members))
-        if window == 1 and examples:
+        if level == 1 and examples:
             recall = _recall(fit(examples, settings), facts, pairs, truth)
         examples.append(_examples(facts, pairs, truth, settings))
     return Learned(fit(examples, settings), visit.fit(columns, came), recall)

@@ -23,6 +23,7 @@ from training.evaluate import Evaluation, evaluate
 from training.importers import ImportReport, import_complete_journey, import_csv
 from training.run import describe, train
 from training.shop import load
+from training.splits import SplitName
 
 META = "guesslike.training"
 
@@ -101,23 +102,38 @@ def train_command(
 def evaluate_command(
     ctx: typer.Context,
     dataset: Path,
-    as_of: Annotated[datetime, typer.Option("--as-of", formats=["%Y-%m-%d"])],
-    horizon: Annotated[str, typer.Option(help="Length of the test, such as 7d.")] = "7d",
+    as_of: AsOf = None,
+    split: Annotated[
+        SplitName, typer.Option(help="Hold out what follows a date, or each member's last order.")
+    ] = SplitName.DATE,
+    horizon: Annotated[
+        str | None, typer.Option(help="Length of the test by date; 7d if not given.")
+    ] = None,
     k: Annotated[int, typer.Option("--k", min=1, max=100)] = 10,
     min_support: Annotated[int, typer.Option("--min-support", min=1)] = 5,
+    newcomers: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Test this share of members, cut to 1 or 2 orders."),
+    ] = 0.0,
     lists: Annotated[Path | None, typer.Option(help="Write the ranker's lists (Parquet).")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train on what was known before a date, and test on the horizon after it."""
+    """Train on what was known before the test, and say how good the ranking is."""
+    _refuse_contradictions(split, as_of, horizon)
     if lists is not None and not lists.parent.is_dir():
         raise DataError(f"--lists {lists}: there is no folder {lists.parent}. Make it first.")
     settings = composition(ctx).settings.model_copy(
-        update={"horizon_days": _days(horizon), "min_support": min_support}
+        update={
+            "horizon_days": _days("7d" if horizon is None else horizon),
+            "min_support": min_support,
+        }
     )
     with busy(as_json) as step:
         step("reading the dataset")
-        shop = load(Dataset(dataset))
-        found = evaluate(shop, cast(datetime, _midnight(as_of)), settings, k=k, progress=step)
+        found = evaluate(
+            load(Dataset(dataset)), _midnight(as_of), settings,
+            split=split, newcomers=newcomers, k=k, progress=step,
+        )  # fmt: skip
     if lists is not None:
         whole = BytesIO()
         found.lists.write_parquet(whole)
@@ -212,8 +228,10 @@ def show_import(report: ImportReport, *, as_json: bool) -> None:
 def show_evaluation(console: Console, found: Evaluation) -> None:
     """The report as tables: recall and ndcg of each row, by task."""
     report = found.report
+    days = report["horizon_days"]
+    tested = "the last order of each" if days is None else f"{days:g} days"
     for task, facts in report["tasks"].items():
-        title = f"{task}: {facts['members']:,} members, {report['horizon_days']:g} days"
+        title = f"{task}: {facts['members']:,} members, {tested}"
         table = Table(title=title, title_justify="left")
         table.add_column("")
         for column in ("recall", "ndcg", "hit rate"):
@@ -239,6 +257,13 @@ def _facts(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 _LONG = ("files", "blend", "coupons", "dataset")
+
+
+def _refuse_contradictions(split: SplitName, as_of: datetime | None, horizon: str | None) -> None:
+    if split is SplitName.DATE and as_of is None:
+        raise DataError("--split date needs the date: --as-of 2017-12-01, for one.")
+    if split is SplitName.LAST_BASKET and horizon is not None:
+        raise DataError("--split last-basket tests one order, not a --horizon. Leave it out.")
 
 
 def _midnight(day: datetime | None) -> datetime | None:

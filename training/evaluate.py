@@ -1,4 +1,4 @@
-"""How good the ranking is: train on what was known before a date, test on the horizon after.
+"""How good the ranking is: train on what is left of the log, test on what a split holds out.
 
 Tasks: `all`; `new`, what the member never bought before; `repeat`, what it did.
 """
@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 
 from recsys import metrics
 from recsys.errors import DataError
-from recsys.features import Floats
 from recsys.metrics import Ranking, Scores
 from recsys.scoring import Blend
 from training import blend as learning
 from training.config import TrainingSettings
 from training.evidence import Facts, Pairs, order_numbers
-from training.references import CHUNK, NAMES, References
-from training.run import rank
+from training.newcomers import with_newcomers
+from training.references import CHUNK, References
+from training.run import as_of_day, date, rank
 from training.shop import Past, Shop
-from training.sparse import locate
+from training.sparse import locate, rows_of
+from training.splits import ByDate, ByLastOrder, Split, SplitName
 
 TASKS = ("all", "new", "repeat")
 SLICES = {"1-2": (1, 2), "3-5": (3, 5), "6+": (6, 1 << 31)}
@@ -52,34 +53,43 @@ class _Task:
     """None: any pair"""
 
     def allows(self, repeated: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        return np.full(len(repeated), True) if self.repeated is None else repeated == self.repeated
+        return np.ones_like(repeated) if self.repeated is None else repeated == self.repeated
 
 
 def evaluate(
     shop: Shop,
-    as_of: datetime,
+    as_of: datetime | None,
     settings: TrainingSettings,
     *,
+    split: SplitName = SplitName.DATE,
+    newcomers: float = 0.0,
     k: int = 10,
     references: bool = True,
     progress: Progress = lambda step: None,
 ) -> Evaluation:
-    """Evaluate the recipe in `settings`; its horizon and support are the test's, too."""
-    day = as_of.timestamp() / 86_400
+    """Evaluate the recipe in `settings`; its support, and by date its horizon, are the test's too.
+
+    `as_of` None is the end of the data, where only a last basket can be tested. With `newcomers`,
+    a share of the members, these lose their past but for the latest one or two orders, and the
+    test is of them alone.
+    """
+    day = as_of_day(shop, as_of)
     seconds: dict[str, float] = {}
-    past = shop.past(day, min_support=settings.min_support)
-    truth = learning.bought_pairs(shop, past, settings.horizon_days)
+    cut = _cut(shop, day, settings, split)
+    chosen = np.ones(len(shop.member_ids), np.bool_)
+    if newcomers:
+        shop, chosen = with_newcomers(shop, newcomers, cut.instants())
+        cut = _cut(shop, day, settings, split)
+    test = cut.window(0)
+    past, tested = test.past, chosen[test.truth.members]
+    truth = Pairs(test.truth.members[tested], test.truth.products[tested])
     if not len(truth.members):
-        raise DataError(
-            f"nobody with a history bought anything of the catalogue in the "
-            f"{settings.horizon_days:g} days from {as_of:%Y-%m-%d}. Choose an --as-of inside the "
-            "data, or a longer --horizon."
-        )
+        raise DataError(_nothing_to_test(day, settings, split, newcomers))
     tasks = _tasks(past, truth)
     members = np.unique(truth.members)
     progress("learning the blend")
     with _timed(seconds, "blend"):
-        blend = learning.learn(shop, day, settings).blend
+        blend = learning.learn(cut, settings).blend
     progress("fitting the sources")
     with _timed(seconds, "sources"):
         facts = learning.fit_facts(past, settings)
@@ -90,11 +100,13 @@ def evaluate(
     if references:
         progress("computing the references")
         with _timed(seconds, "references"):
-            reference_rows = _reference_rows(past, members, tasks, k)
+            reference_rows = _reference_rows(References(past, split), past, members, tasks, k)
     orders = order_numbers(past.purchases)
     report = {
-        "as_of": f"{as_of:%Y-%m-%d}",
-        "horizon_days": settings.horizon_days,
+        "as_of": date(day),
+        "split": str(split),
+        "horizon_days": settings.horizon_days if split is SplitName.DATE else None,
+        "newcomers": newcomers,
         "k": k,
         "tasks": {
             name: _report(task, found[name], reference_rows[name], orders, k)
@@ -103,6 +115,28 @@ def evaluate(
         "seconds": {name: round(spent, 2) for name, spent in seconds.items()},
     }
     return Evaluation(report, _lists(shop, {name: rows["ranker"] for name, rows in found.items()}))
+
+
+def _cut(shop: Shop, day: float, settings: TrainingSettings, split: SplitName) -> Split:
+    kind = ByDate if split is SplitName.DATE else ByLastOrder
+    return kind(shop, day, settings)
+
+
+def _nothing_to_test(
+    day: float, settings: TrainingSettings, split: SplitName, newcomers: float
+) -> str:
+    who = f"of {newcomers:g} of the members nobody" if newcomers else "nobody"
+    wider = ", or more --newcomers" if newcomers else ""
+    if split is SplitName.DATE:
+        return (
+            f"{who} with a history bought anything of the catalogue in the "
+            f"{settings.horizon_days:g} days from {date(day)}. Choose an --as-of inside the "
+            f"data, or a longer --horizon{wider}."
+        )
+    return (
+        f"{who} has two orders before {date(day)}, the last with a product of the catalogue. "
+        f"Choose a later --as-of, or a lower --min-support{wider}."
+    )
 
 
 def _tasks(past: Past, truth: Pairs) -> dict[str, _Task]:
@@ -141,19 +175,19 @@ def _our_rows(
 
 
 def _reference_rows(
-    past: Past, members: NDArray[np.int32], tasks: dict[str, _Task], k: int
-) -> dict[str, Rows]:
-    fitted = References(past)
+    fitted: References, past: Past, members: NDArray[np.int32],
+    tasks: dict[str, _Task], k: int,
+) -> dict[str, Rows]:  # fmt: skip
     pieces: dict[str, dict[str, list[Ranking]]] = {task: {} for task in tasks}
+    products = np.flatnonzero(past.catalogue)
     for low in range(0, len(members), CHUNK):
         rows = members[low : low + CHUNK]
-        bought = _bought(past, rows)
-        for reference in NAMES:
+        bought = _bought(past, rows)[:, products]
+        allowed = {name: task.allows(bought) for name, task in tasks.items()}
+        for reference in fitted.names:
             block = fitted.block(reference, rows)
-            for name, task in tasks.items():
-                cut = _top_of_block(
-                    _masked(block, task.allows(bought.ravel()).reshape(bought.shape)), rows, k
-                )
+            for name in tasks:
+                cut = _top_of_block(_masked(block, allowed[name]), rows, products, k)
                 pieces[name].setdefault(reference, []).append(cut)
     return {task: {row: _join(cuts) for row, cuts in rows.items()} for task, rows in pieces.items()}
 
@@ -161,23 +195,25 @@ def _reference_rows(
 def _bought(past: Past, members: NDArray[np.int32]) -> NDArray[np.bool_]:
     """shape (members, products)"""
     found = np.zeros((len(members), past.n_products), np.bool_)
-    offsets = past.repeats.offsets
-    for at, member in enumerate(members):
-        found[at, past.repeats.products[offsets[member] : offsets[member + 1]]] = True
+    at, owners = rows_of(past.repeats.offsets, members)
+    found[owners, past.repeats.products[at]] = True
     return found
 
 
-def _top_of_block(block: Floats, members: NDArray[np.int32], k: int) -> Ranking:
+def _top_of_block(
+    block: NDArray[np.floating], members: NDArray[np.int32],
+    products: NDArray[np.int64], k: int,
+) -> Ranking:  # fmt: skip
     """Cut dense scores to k a member. A few more are kept first, so that ties are cut alike."""
     most = min(4 * k, block.shape[1])
     columns = np.argpartition(-block, most - 1, axis=1)[:, :most]
     scores = np.take_along_axis(block, columns, axis=1)
     owners = np.repeat(members, most)
-    return metrics.ranking(owners, columns.ravel(), scores.ravel(), k=k)
+    return metrics.ranking(owners, products[columns.ravel()], scores.ravel(), k=k)
 
 
-def _masked(scores: Floats, allowed: NDArray[np.bool_]) -> Floats:
-    return np.where(allowed, scores, np.float32(-np.inf))
+def _masked(scores: NDArray[np.floating], allowed: NDArray[np.bool_]) -> NDArray[np.floating]:
+    return np.where(allowed, scores, scores.dtype.type(-np.inf))
 
 
 def _join(cuts: list[Ranking]) -> Ranking:
@@ -191,18 +227,33 @@ def _join(cuts: list[Ranking]) -> Ranking:
 def _report(
     task: _Task, ours: Rows, references: Rows, orders: NDArray[np.int64], k: int
 ) -> dict[str, Any]:
-    def scores(found: Ranking) -> Scores:
-        return metrics.evaluate(found, task.truth.members, task.truth.products, k=k)
+    def scores(rows: Rows) -> dict[str, Scores]:
+        truth = task.truth
+        return {
+            name: metrics.evaluate(found, truth.members, truth.products, k=k)
+            for name, found in rows.items()
+        }
 
-    ranker = scores(ours["ranker"])
+    def means(
+        rows: dict[str, Scores], only: NDArray[np.bool_] | None = None
+    ) -> dict[str, dict[str, float | None]]:
+        return {name: _rounded(found.means(only)) for name, found in rows.items()}
+
+    rows, compared = scores(ours), scores(references)
+    ranker = rows["ranker"]
     before = orders[ranker.members]
     sliced = {name: (before >= low) & (before <= high) for name, (low, high) in SLICES.items()}
     return {
         "members": len(ranker.members),
-        "rows": {name: _rounded(scores(found).means()) for name, found in ours.items()},
-        "references": {name: _rounded(scores(found).means()) for name, found in references.items()},
+        "rows": means(rows),
+        "references": means(compared),
         "slices": {
-            name: {"members": int(chosen.sum()), **_rounded(ranker.means(chosen))}
+            name: {
+                "members": int(chosen.sum()),
+                **_rounded(ranker.means(chosen)),
+                "rows": means(rows, chosen),
+                "references": means(compared, chosen),
+            }
             for name, chosen in sliced.items()
             if chosen.any()
         },

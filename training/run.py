@@ -24,6 +24,7 @@ from training import evidence, shelf
 from training.config import TrainingSettings
 from training.evidence import Facts, Pairs
 from training.shop import Past, Shop, load
+from training.splits import ByDate
 
 CHUNK = 2048
 """members ranked at once: about 1 M pairs x 31 features x 4 bytes = 125 MB"""
@@ -56,14 +57,14 @@ def _train(
     shop = load(dataset, before=as_of)
     day = as_of_day(shop, as_of)
     progress("learning the blend from past horizons")
-    learned = learning.learn(shop, day, settings)
+    learned = learning.learn(ByDate(shop, day, settings), settings)
     blend = learned.blend
     current = _recall_of_current(shop, day, models, settings, learned.recall)
     progress("fitting the sources")
     past = shop.past(day, min_support=settings.min_support)
     if not past.catalogue.any():
         raise DataError(
-            f"{dataset.path}: before {_date(day)} no product stands in {settings.min_support} "
+            f"{dataset.path}: before {date(day)} no product stands in {settings.min_support} "
             "orders. Set GUESSLIKE_TRAINING__MIN_SUPPORT lower, or --as-of later."
         )
     facts = learning.fit_facts(past, settings)
@@ -80,7 +81,7 @@ def _train(
     }
     progress("writing the model")
     manifest = {
-        "as_of": _date(day),
+        "as_of": date(day),
         "code": installed_version("guesslike"),
         "window": _window(past),
         "feed": {str(shard): last for shard, last in dataset.feed_sequences().items()},
@@ -107,7 +108,9 @@ def _recall_of_current(
         recipe = TrainingSettings(**artifact.read_manifest(models, version)["config"])
     except (ModelError, KeyError, ValidationError):
         return None  # a broken CURRENT, or another program's: to train again is its mend
-    return recall if recipe == settings else learning.learn(shop, day, recipe).recall
+    if recipe == settings:
+        return recall
+    return learning.learn(ByDate(shop, day, recipe), recipe).recall
 
 
 def as_of_day(shop: Shop, as_of: datetime | None) -> float:
@@ -200,7 +203,7 @@ def _order_amounts(past: Past) -> Floats:
 
 def _window(past: Past) -> list[str]:
     days = past.history.days
-    return [_date(days.min()), _date(days.max())] if len(days) else []
+    return [date(days.min()), date(days.max())] if len(days) else []
 
 
 def _coverage(arrays: dict[str, Array], past: Past) -> float:
@@ -208,7 +211,8 @@ def _coverage(arrays: dict[str, Array], past: Past) -> float:
     return round(len(np.unique(arrays["base_products"])) / int(past.catalogue.sum()), 4)
 
 
-def _date(day: float) -> str:
+def date(day: float) -> str:
+    """A day since 1970 as 2017-12-01."""
     return datetime.fromtimestamp(float(day) * 86_400, UTC).strftime("%Y-%m-%d")
 
 

@@ -1,6 +1,6 @@
 """A dataset as arrays, and what was known of it before an instant."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -11,6 +11,7 @@ from recsys.dataset import Dataset
 from recsys.errors import DataError
 from recsys.history import KINDS, History, Repeats, repeats
 from training.attributes import Attributes, attributes
+from training.segments import Segments, segments
 
 _DAY_US = 86_400_000_000
 
@@ -32,6 +33,7 @@ class Shop:
     attributes: Attributes
     promotions: pl.DataFrame
     """product (row), starts, ends, known (days), share"""
+    segments: Segments
 
     @property
     def n_products(self) -> int:
@@ -40,12 +42,24 @@ class Shop:
 
     def past(self, day: float, *, min_support: int) -> "Past":
         """What was known before an instant (days since 1970)."""
-        history = self.history.where(self.known < day)
+        known = self.promotions.filter(pl.col("known") < day)
+        past = self.aligned(np.full(len(self.member_ids), day), day, min_support=min_support)
+        return replace(past, promoted=_promoted(known, day, self.n_products))
+
+    def aligned(self, instants: NDArray[np.float64], day: float, *, min_support: int) -> "Past":
+        """What was known of each member before its own instant (shape (members,), days), its
+        days moved so that the instant is `day`: every age is right.
+
+        Strangers and the catalogue are as of `day`. Promotions, which belong to a calendar day,
+        are left out.
+        """
+        history = self.known_before(instants)
+        moved = history.days + (day - instants)[history.members]
+        history = replace(history, days=moved)
         anonymous = self.anonymous.where((self.anonymous.days < day) & (self.claimed >= day))
         bought, strangers = history.purchases(), anonymous.purchases()
         products = np.concatenate((bought.products, strangers.products))
         support = np.bincount(products, minlength=self.n_products)
-        known = self.promotions.filter(pl.col("known") < day)
         categories, brands = self.attributes.at(day)
         return Past(
             day=day,
@@ -57,8 +71,13 @@ class Shop:
             catalogue=support >= min_support,
             categories=categories,
             brands=brands,
-            promoted=_promoted(known, day, self.n_products),
+            promoted=np.zeros(self.n_products, np.float32),
+            segments=self.segments.at(instants),
         )
+
+    def known_before(self, instants: NDArray[np.float64]) -> History:
+        """What was known of each member before its instant, shape (members,)."""
+        return self.history.where(self.known < instants[self.history.members])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +99,8 @@ class Past:
     """shape (products,): code, -1 where unknown"""
     promoted: NDArray[np.float32]
     """shape (products,): share of stores that promote it at `day`, as known before"""
+    segments: NDArray[np.int32]
+    """shape (members,): code, -1 where unknown"""
 
     @property
     def n_members(self) -> int:
@@ -124,6 +145,7 @@ def load(dataset: Dataset, *, before: datetime | None = None) -> Shop:
         nobodys["claimed"].fill_null(np.inf).to_numpy(),
         attributes(catalogue, product_ids),
         _promotions(dataset, product_ids),
+        segments(members, member_ids, static=dataset.static("members")),
     )
 
 

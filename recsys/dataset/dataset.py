@@ -74,11 +74,17 @@ class Dataset:
 
         `undated`: trust all columns of rows without `valid_from`, as is right in the present.
         """
-        declared = TABLES[table]
-        static = declared.static | frozenset(self.origin().get("static", {}).get(table, ()))
         return known(
-            self.read(table), key=declared.unique[0], static=static, as_of=as_of, undated=undated
+            self.read(table),
+            key=TABLES[table].unique[0],
+            static=self.static(table),
+            as_of=as_of,
+            undated=undated,
         )
+
+    def static(self, table: str) -> frozenset[str]:
+        """The columns that a row without `valid_from` serves at any instant."""
+        return TABLES[table].static | frozenset(self.origin().get("static", {}).get(table, ()))
 
     def feed_sequences(self) -> dict[int, int]:
         """The last drained sequence number of each shard, from the names of the parts."""
