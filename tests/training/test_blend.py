@@ -8,13 +8,14 @@ from recsys.dataset import Dataset
 from recsys.features import NAMES, SESSION
 from recsys.scoring import REASON_CODES, Weights, sigmoid
 from tests.small_shop import BUNDLES, END, MEMBERS
-from tests.training.logs import FIRST, on, shop_of
+from tests.training.logs import FIRST
 from training import blend as learning
-from training.blend import Examples, bought_pairs, fit, fit_facts, learn
+from training.blend import Examples, fit, fit_facts, learn
 from training.config import TrainingSettings
 from training.evidence import Pairs
 from training.run import rank
 from training.shop import Shop, load
+from training.splits import ByDate, bought_pairs
 
 SETTINGS = TrainingSettings()
 DAY = END.timestamp() / 86_400
@@ -85,45 +86,8 @@ def test_a_log_without_sessions_keeps_the_sessions_prior_weight(sessions: bool) 
     assert weight(blend.repeat, *SESSION) == expected
 
 
-def test_truth_is_what_members_with_a_past_bought_of_the_catalogue_in_the_horizon(
-    tmp_path: Path,
-) -> None:
-    rows = [("a", "tea", 1.0), ("b", "tea", 2.0), ("c", "rare", 2.0)]
-    later = [
-        ("a", "tea", 10.0), ("a", "tea", 12.0), ("a", "rare", 11.0), ("b", "tea", 17.0),
-        ("d", "tea", 11.0), ("c", "tea", 16.9), ("a", "milk", 12.0),
-    ]  # fmt: skip
-    shop = shop_of(
-        tmp_path,
-        [
-            {"member_id": m, "product_id": p, "day": d, "order_id": f"{d}"}
-            for m, p, d in rows + later
-        ]
-        + [{"member_id": "b", "product_id": "tea", "day": 12.0, "kind": "view"}],
-    )
-    past = shop.past(FIRST + 10, min_support=2)
-    found = bought_pairs(shop, past, 7.0)
-    named = {
-        (shop.member_ids[m], shop.product_ids[p])
-        for m, p in zip(found.members, found.products, strict=True)
-    }
-    # d has no past, rare and milk are not in the catalogue, b's purchase is a moment too late
-    assert named == {("a", "tea"), ("c", "tea")}
-    assert len(found.members) == len(named)
-
-
-def test_a_login_after_the_horizon_makes_no_truth_in_it(tmp_path: Path) -> None:
-    rows = [{"member_id": "a", "product_id": "tea", "day": 1.0}]
-    rows += [{"visitor_id": "v", "product_id": "tea", "day": 11.0}]  # type: ignore[dict-item]
-    for login, pairs in ((13.0, 1), (20.0, 0)):
-        identities = [{"visitor_id": "v", "member_id": "a", "at": on(login)}]
-        shop = shop_of(tmp_path, rows, identities=identities)
-        past = shop.past(FIRST + 10, min_support=1)
-        assert len(bought_pairs(shop, past, 7.0).members) == pairs
-
-
 def test_what_is_learned_ranks_habits_first_and_measures_itself(shop: Shop) -> None:
-    learned = learn(shop, DAY, SETTINGS)
+    learned = learn(ByDate(shop, DAY, SETTINGS), SETTINGS)
     assert learned.recall is not None
     assert 0.8 < learned.recall <= 1
     facts = fit_facts(shop.past(DAY, min_support=5), SETTINGS)
@@ -134,7 +98,7 @@ def test_what_is_learned_ranks_habits_first_and_measures_itself(shop: Shop) -> N
 
 def test_chances_are_about_as_frequent_as_purchases(shop: Shop) -> None:
     early = DAY - SETTINGS.horizon_days
-    blend = learn(shop, early, SETTINGS).blend
+    blend = learn(ByDate(shop, early, SETTINGS), SETTINGS).blend
     past = shop.past(early, min_support=5)
     *_, logits = rank(fit_facts(past, SETTINGS), blend, np.arange(200, dtype=np.int32))
     bought = len(bought_pairs(shop, past, SETTINGS.horizon_days).members)
@@ -142,7 +106,7 @@ def test_chances_are_about_as_frequent_as_purchases(shop: Shop) -> None:
 
 
 def test_a_shop_with_one_day_of_history_still_gets_a_blend(shop: Shop) -> None:
-    learned = learn(shop, FIRST + 1, SETTINGS)
+    learned = learn(ByDate(shop, FIRST + 1, SETTINGS), SETTINGS)
     assert learned.recall is None
     assert weight(learned.blend.new, "popular_30") > 0
 
@@ -160,7 +124,7 @@ def test_a_sample_of_buyers_is_the_same_in_any_order_and_of_the_size_asked(shop:
 
 
 def test_bundles_are_said_to_go_together(shop: Shop) -> None:
-    blend = learn(shop, DAY, SETTINGS).blend
+    blend = learn(ByDate(shop, DAY, SETTINGS), SETTINGS).blend
     facts = fit_facts(shop.past(DAY, min_support=5), SETTINGS)
     pairs, collected, table, _ = rank(facts, blend, np.arange(200, dtype=np.int32))
     reasons = blend.reasons(table, collected.count > 0)

@@ -13,13 +13,15 @@ from tests.small_shop import BEGIN, END, NEVER_BOUGHT
 from training.config import TrainingSettings
 from training.evaluate import Evaluation, evaluate
 from training.shop import Shop, load
+from training.splits import SplitName
 
 AS_OF = END - timedelta(days=14)
 FAST = TrainingSettings(windows=2, iterations=3, factors=8, horizon_days=14.0)
 K = 5
 METRICS = {"recall", "ndcg", "hit_rate"}
 SOURCES = {"popular", "own", "together", "taste"}
-REFERENCES = {"popular", "repeat", "als", "bm25"}
+REFERENCES = {"popular", "popular-segment", "repeat", "als", "bm25"}
+OF_BASKETS = {"global-top", "personal-top", "up-cf", "tifuknn"}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,10 @@ def _sets(rows: pl.DataFrame) -> dict[str, set[str]]:
 
 def test_the_report_has_the_shape_that_is_promised(found: Evaluation) -> None:
     report = found.report
-    assert list(report) == ["as_of", "horizon_days", "k", "tasks", "seconds"]
+    assert list(report) == [
+        "as_of", "split", "horizon_days", "newcomers", "k", "tasks", "seconds",
+    ]  # fmt: skip
+    assert (report["split"], report["newcomers"]) == ("date", 0)
     assert (report["as_of"], report["horizon_days"], report["k"]) == (f"{AS_OF:%Y-%m-%d}", 14, K)
     assert set(report["tasks"]) == {"all", "new", "repeat"}
     for task in report["tasks"].values():
@@ -72,7 +77,10 @@ def test_the_report_has_the_shape_that_is_promised(found: Evaluation) -> None:
             assert set(row) == METRICS
             assert all(0 <= value <= 1 for value in row.values())
         for part in task["slices"].values():
-            assert set(part) == METRICS | {"members"}
+            assert set(part) == METRICS | {"members", "rows", "references"}
+            assert set(part["rows"]) == SOURCES | {"ranker"}
+            assert set(part["references"]) == REFERENCES
+            assert part["rows"]["ranker"] == {name: part[name] for name in METRICS}
     assert all(seconds >= 0 for seconds in report["seconds"].values())
     assert json.loads(json.dumps(report)) == report
 
@@ -182,3 +190,64 @@ def test_members_are_sliced_by_their_orders_before(small_shop: Path, shop: Shop)
     assert set(facts["slices"]) == {"1-2", "3-5"}
     few = orders.filter(pl.col("orders") <= 2, pl.col("member_id").is_not_null()).height
     assert 0 < facts["slices"]["1-2"]["members"] <= few
+
+
+def test_slices_add_up_to_the_whole(found: Evaluation) -> None:
+    for facts in found.report["tasks"].values():
+        parts = facts["slices"].values()
+        for kind in ("rows", "references"):
+            for name, row in facts[kind].items():
+                sums = sum(part["members"] * part[kind][name]["recall"] for part in parts)
+                assert sums / facts["members"] == pytest.approx(row["recall"], abs=2e-5)
+
+
+@pytest.fixture(scope="module")
+def by_basket(shop: Shop) -> Evaluation:
+    return evaluate(shop, None, FAST, split=SplitName.LAST_BASKET, k=K)
+
+
+def test_by_last_basket_the_truth_is_each_members_last_order(
+    small_shop: Path, by_basket: Evaluation
+) -> None:
+    lines = pl.read_parquet(small_shop / "events.parquet").filter(pl.col("kind") == "purchase")
+    began = pl.col("occurred_at").min().over("order_id")
+    theirs = lines.filter(pl.col("member_id").is_not_null()).with_columns(began.alias("began"))
+    last = (pl.col("began") == pl.col("began").max()).over("member_id")
+    held = theirs.filter(last & (pl.col("order_id").n_unique().over("member_id") > 1))
+    left = lines.join(held, on="event_id", how="anti").unique(["order_id", "product_id"])
+    support = left.group_by("product_id").len().filter(pl.col("len") >= FAST.min_support)
+    truth = _sets(held.join(support, on="product_id").unique(["member_id", "product_id"]))
+    report = by_basket.report
+    assert (report["split"], report["horizon_days"]) == ("last-basket", None)
+    assert report["as_of"] == f"{END:%Y-%m-%d}"
+    facts = report["tasks"]["all"]
+    assert facts["members"] == len(truth)
+    lists = _sets(by_basket.lists.filter(pl.col("task") == "all"))
+    recall = sum(len(lists[member] & wanted) / len(wanted) for member, wanted in truth.items())
+    assert facts["rows"]["ranker"]["recall"] == pytest.approx(recall / len(truth), abs=1e-5)
+
+
+def test_by_last_basket_there_are_the_references_of_that_task(by_basket: Evaluation) -> None:
+    facts = by_basket.report["tasks"]["all"]
+    assert set(facts["references"]) == REFERENCES | OF_BASKETS
+    strong = [facts["references"][name]["recall"] for name in ("up-cf", "tifuknn")]
+    assert min(strong) > 2 * facts["references"]["global-top"]["recall"]
+    assert facts["rows"]["ranker"]["recall"] > max(strong)
+
+
+def test_newcomers_are_tested_alone_and_have_hardly_a_past(shop: Shop, found: Evaluation) -> None:
+    some = evaluate(shop, AS_OF, FAST, newcomers=0.4, k=K)
+    facts, whole = (one.report["tasks"]["all"] for one in (some, found))
+    assert some.report["newcomers"] == 0.4
+    assert set(facts["slices"]) == {"1-2"}
+    assert 0.2 * whole["members"] < facts["members"] < 0.6 * whole["members"]
+    assert facts["rows"]["ranker"]["recall"] < whole["rows"]["ranker"]["recall"]
+    lists = some.lists.filter(pl.col("task") == "all")
+    assert lists["member_id"].n_unique() == facts["members"]
+
+
+def test_nothing_to_test_by_last_basket_says_what_to_choose(shop: Shop) -> None:
+    with pytest.raises(DataError, match=r"nobody has two orders before 2024-.*later --as-of"):
+        evaluate(shop, BEGIN - timedelta(days=1), FAST, split=SplitName.LAST_BASKET)
+    with pytest.raises(DataError, match=r"of 1e-09 of the members nobody .* more --newcomers"):
+        evaluate(shop, AS_OF, FAST, newcomers=1e-9)

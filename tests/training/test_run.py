@@ -21,6 +21,7 @@ from training.blend import fit_facts, learn
 from training.config import TrainingSettings
 from training.run import rank, train
 from training.shop import load
+from training.splits import ByDate
 
 FAST = TrainingSettings(windows=2, iterations=3, factors=8, browsing_needed=1)
 CUT = END - timedelta(days=10)
@@ -195,7 +196,7 @@ def test_base_lists_are_each_members_best_by_the_learned_blend(
     shop = load(Dataset(dataset), before=CUT)
     day = CUT.timestamp() / 86_400
     facts = fit_facts(shop.past(day, min_support=FAST.min_support), FAST)
-    blend = learn(shop, day, FAST).blend
+    blend = learn(ByDate(shop, day, FAST), FAST).blend
     pairs, collected, _, logits = rank(facts, blend, np.arange(200, dtype=np.int32))
     repeated = collected.count > 0
     session = np.where(

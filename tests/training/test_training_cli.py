@@ -84,6 +84,23 @@ def test_evaluate_shows_a_table_a_task(command: Command, small_shop: Path) -> No
         assert part in said
 
 
+def test_evaluate_by_last_basket_needs_no_date(command: Command, small_shop: Path) -> None:
+    words = ("evaluate", small_shop, "--split", "last-basket")
+    report = only_json(command, *words, "--newcomers", 0.3, **FAST)
+    assert report["split"] == "last-basket"
+    assert "tifuknn" in report["tasks"]["all"]["slices"]["1-2"]["references"]
+    said = command(*words, "--as-of", AS_OF, **FAST).out
+    assert "members, the last order of each" in said
+    assert "up-cf (reference)" in said
+
+
+def test_what_does_not_go_with_a_split_is_refused(command: Command, small_shop: Path) -> None:
+    assert "--as-of 2017-12-01" in command.refused("evaluate", small_shop)
+    words = ("evaluate", small_shop, "--split", "last-basket", "--horizon", "7d")
+    assert "not a --horizon" in command.refused(*words)
+    assert command("evaluate", small_shop, "--split", "random").code == 2
+
+
 @pytest.mark.parametrize("horizon", ["0d", "7", "7h", "week", "-1d", ""])
 def test_a_horizon_that_is_no_length_is_refused(
     command: Command, small_shop: Path, horizon: str

@@ -4,10 +4,8 @@ tuned, never shared with the model's own sources."""
 import numpy as np
 from numpy.typing import NDArray
 
-from training.references import counts, factors
+from training.references import counts, factors, tifuknn, up_cf
 from training.references.recipe import Recipe, Scores
-from training.references.tifuknn import tifuknn
-from training.references.up_cf import up_cf
 from training.shop import Past
 from training.splits import SplitName
 
@@ -27,8 +25,8 @@ RECIPES: dict[SplitName, dict[str, Recipe]] = {
         **_ALWAYS,
         "global-top": counts.global_top,
         "personal-top": counts.personal_top,
-        "up-cf": up_cf,
-        "tifuknn": tifuknn,
+        "up-cf": up_cf.fit,
+        "tifuknn": tifuknn.fit,
     },
 }
 

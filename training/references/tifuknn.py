@@ -20,7 +20,7 @@ GROUP_SIZE = 7
 """baskets of a group, counted from the latest; the oldest group has what is left"""
 
 
-def tifuknn(past: Past) -> Score:
+def fit(past: Past) -> Score:
     """Personal frequencies, mixed with the mean of those of the nearest by Euclidean distance."""
     frequencies = personal_frequencies(baskets(past))
     lengths = np.asarray(frequencies.multiply(frequencies).sum(axis=1)).ravel()

@@ -17,7 +17,7 @@ LOCALITY = 10
 """power of the similarity: members far away say nothing"""
 
 
-def up_cf(past: Past) -> Score:
+def fit(past: Past) -> Score:
     """Shares of the members' latest baskets, weighted by asymmetric cosine; one's own count 1.
 
     In float64: others often only decide between products that one bought equally often.
