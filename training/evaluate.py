@@ -18,14 +18,14 @@ from recsys import metrics
 from recsys.errors import DataError
 from recsys.features import Floats
 from recsys.metrics import Ranking, Scores
-from recsys.scoring import Blend
-from training import blend as learning
+from training import ranker as learning
 from training.config import TrainingSettings
 from training.evidence import Facts, Pairs, order_numbers
+from training.lessons import bought_pairs
+from training.ranker import Ranker, rank
 from training.references import CHUNK, NAMES, References
-from training.run import rank
 from training.shop import Past, Shop
-from training.sparse import locate
+from training.sparse import distinct, locate, rows_of
 
 TASKS = ("all", "new", "repeat")
 SLICES = {"1-2": (1, 2), "3-5": (3, 5), "6+": (6, 1 << 31)}
@@ -68,7 +68,7 @@ def evaluate(
     day = as_of.timestamp() / 86_400
     seconds: dict[str, float] = {}
     past = shop.past(day, min_support=settings.min_support)
-    truth = learning.bought_pairs(shop, past, settings.horizon_days)
+    truth = bought_pairs(shop, past, settings.horizon_days)
     if not len(truth.members):
         raise DataError(
             f"nobody with a history bought anything of the catalogue in the "
@@ -79,13 +79,13 @@ def evaluate(
     members = np.unique(truth.members)
     progress("learning the blend")
     with _timed(seconds, "blend"):
-        blend = learning.learn(shop, day, settings).blend
+        ranker = learning.learn(shop, day, settings).ranker
     progress("fitting the sources")
     with _timed(seconds, "sources"):
         facts = learning.fit_facts(past, settings)
     progress("ranking")
     with _timed(seconds, "ranking"):
-        found = _our_rows(facts, blend, members, tasks, k)
+        found = _our_rows(facts, ranker, members, tasks, k)
     reference_rows: dict[str, Rows] = {task: {} for task in TASKS}
     if references:
         progress("computing the references")
@@ -115,18 +115,20 @@ def _tasks(past: Past, truth: Pairs) -> dict[str, _Task]:
 
 
 def _our_rows(
-    facts: Facts, blend: Blend, members: NDArray[np.int32],
+    facts: Facts, ranker: Ranker, members: NDArray[np.int32],
     tasks: dict[str, _Task], k: int,
 ) -> dict[str, Rows]:  # fmt: skip
     """The ranker and each source alone, over the same candidates."""
     pieces: dict[str, dict[str, list[Ranking]]] = {task: {} for task in tasks}
     for low in range(0, len(members), 2048):
-        pairs, collected, _, logits = rank(facts, blend, members[low : low + 2048])
+        pairs, collected, _, logits = rank(facts, ranker, members[low : low + 2048])
         repeated = collected.count > 0
         scored = {
             "popular": collected.popular_30,
             "own": collected.decayed_60,
             "together": collected.together,
+            "similar": collected.similar,
+            "neighbours": collected.neighbours,
             "taste": collected.taste,
             "ranker": logits,
         }
@@ -147,33 +149,32 @@ def _reference_rows(
     pieces: dict[str, dict[str, list[Ranking]]] = {task: {} for task in tasks}
     for low in range(0, len(members), CHUNK):
         rows = members[low : low + CHUNK]
-        bought = _bought(past, rows)
+        at, owners = rows_of(past.repeats.offsets, rows)
+        owned = past.repeats.products[at].astype(np.int64)
+        bought = owners * past.n_products + owned
+        most = 4 * k + int(np.bincount(owners, minlength=1).max())
         for reference in NAMES:
             block = fitted.block(reference, rows)
+            # the best of all products hold the best new ones too: nobody owns more than `most`
+            places, products = _best_of_block(block, most)
+            places = np.concatenate((places, owners))
+            products = np.concatenate((products, owned))
+            pairs = distinct(places * past.n_products + products)
+            places, products = np.divmod(pairs, past.n_products)
+            scores, repeated = block[places, products], np.isin(pairs, bought)
             for name, task in tasks.items():
-                cut = _top_of_block(
-                    _masked(block, task.allows(bought.ravel()).reshape(bought.shape)), rows, k
-                )
+                kept = _masked(scores, task.allows(repeated))
+                cut = metrics.ranking(rows[places], products, kept, k=k)
                 pieces[name].setdefault(reference, []).append(cut)
     return {task: {row: _join(cuts) for row, cuts in rows.items()} for task, rows in pieces.items()}
 
 
-def _bought(past: Past, members: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """shape (members, products)"""
-    found = np.zeros((len(members), past.n_products), np.bool_)
-    offsets = past.repeats.offsets
-    for at, member in enumerate(members):
-        found[at, past.repeats.products[offsets[member] : offsets[member + 1]]] = True
-    return found
-
-
-def _top_of_block(block: Floats, members: NDArray[np.int32], k: int) -> Ranking:
-    """Cut dense scores to k a member. A few more are kept first, so that ties are cut alike."""
-    most = min(4 * k, block.shape[1])
+def _best_of_block(block: Floats, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The row and column of each row's largest cells. A few more than k, so that ties are cut
+    alike."""
+    most = min(most, block.shape[1])
     columns = np.argpartition(-block, most - 1, axis=1)[:, :most]
-    scores = np.take_along_axis(block, columns, axis=1)
-    owners = np.repeat(members, most)
-    return metrics.ranking(owners, columns.ravel(), scores.ravel(), k=k)
+    return np.repeat(np.arange(len(block)), most), columns.ravel()
 
 
 def _masked(scores: Floats, allowed: NDArray[np.bool_]) -> Floats:
