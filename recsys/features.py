@@ -18,18 +18,27 @@ STATIC = (
     "decayed_20",
     "decayed_60",
     "decayed_180",
+    "faded_5",
+    "latest_5",
+    "idle_orders",
     "share_of_orders",
     "rebought",
     "product_interval",
     "popular_30",
     "popular_7",
     "trend",
+    "first_30",
+    "first_7",
     "together",
+    "similar",
+    "neighbours",
     "taste",
     "category_leaf",
     "category_parent",
     "category_root",
     "brand",
+    "loyalty",
+    "category_idle",
     "share_of_leaf",
     "share_of_parent",
     "promoted",
@@ -62,6 +71,12 @@ class Evidence:
     decayed_60: Floats
     decayed_180: Floats
     """those orders weighted exp(-age / days)"""
+    faded_5: Floats
+    """those orders weighted exp(-the member's later orders / 5)"""
+    latest_5: Floats
+    """how many of the member's latest five orders have it"""
+    idle_orders: Floats
+    """the member's orders since the last one with it"""
     last_day: Floats
     """whole UTC day of the latest of them"""
     interval: Floats
@@ -72,7 +87,12 @@ class Evidence:
     popular_30: Floats
     popular_7: Floats
     """everybody's orders with the product in so many days"""
+    first_30: Floats
+    first_7: Floats
+    """members who bought it for the first time in so many days"""
     together: Floats
+    similar: Floats
+    neighbours: Floats
     taste: Floats
     """the scores of those sources"""
     category_leaf: Floats
@@ -80,6 +100,8 @@ class Evidence:
     category_root: Floats
     brand: Floats
     """the member's decayed orders of the product's category and brand"""
+    category_idle: Floats
+    """days since the member's last order in the product's category, at most a year"""
     leaf_orders: Floats
     parent_orders: Floats
     """everybody's orders in the product's category in 30 days"""
@@ -118,18 +140,27 @@ def static(e: Evidence) -> Floats:
         np.log1p(e.decayed_20),
         np.log1p(e.decayed_60),
         np.log1p(e.decayed_180),
+        e.faded_5,
+        e.latest_5,
+        np.log1p(e.idle_orders),
         np.where(bought, np.log((e.count + 0.5) / (e.member_orders + 1)), 0),
         e.rebought,
         np.log(e.product_interval),
         np.log1p(e.popular_30),
         np.log1p(e.popular_7),
         np.log((month_of_week + 5) / (e.popular_30 + 5)),
+        np.log1p(e.first_30),
+        np.log1p(e.first_7),
         np.log1p(e.together),
+        np.log1p(e.similar),
+        e.neighbours,
         e.taste,
         np.log1p(e.category_leaf),
         np.log1p(e.category_parent),
         np.log1p(e.category_root),
         np.log1p(e.brand),
+        np.log((e.decayed_60 + 0.1) / (e.category_leaf + 0.5)),
+        np.log1p(e.category_idle),
         np.log((e.popular_30 + 0.5) / (e.leaf_orders + 10)),
         np.log((e.popular_30 + 0.5) / (e.parent_orders + 10)),
         e.promoted,

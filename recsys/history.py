@@ -72,13 +72,36 @@ class Repeats:
     """shape (pairs,): where a pair's rows start in `by_pair`"""
     by_pair: NDArray[np.float64]
     """shape (rows,): the days of all purchases, pair by pair"""
+    turns: NDArray[np.int32]
+    """shape (rows,): likewise, the orders that the member has made since; 0 is the latest"""
 
     def decayed(self, now: float, days: float) -> NDArray[np.float32]:
-        """Orders of each pair, weighted exp(-age / days)."""
+        """shape (pairs,): orders weighted exp(-age / days)."""
+        return self._sum(np.exp((self.by_pair - now) / days))
+
+    def faded(self, orders: float) -> NDArray[np.float32]:
+        """shape (pairs,): orders weighted exp(-later orders / orders)."""
+        return self._sum(np.exp(self.turns / -orders))
+
+    def since(self, day: float) -> NDArray[np.float32]:
+        """shape (pairs,): orders at or after an instant."""
+        return self._sum(self.by_pair >= day)
+
+    def latest(self, orders: int) -> NDArray[np.float32]:
+        """shape (pairs,): how many of the member's latest orders have the product."""
+        return self._sum(self.turns < orders)
+
+    @property
+    def idle_turns(self) -> NDArray[np.int32]:
+        """shape (pairs,): the member's orders since the last one with the product."""
+        ends = np.append(self.starts[1:], len(self.turns))[: len(self.starts)]
+        idle: NDArray[np.int32] = self.turns[ends - 1]
+        return idle
+
+    def _sum(self, rows: NDArray[np.generic]) -> NDArray[np.float32]:
         if not len(self.starts):
             return np.zeros(0, np.float32)
-        weights = np.exp((self.by_pair - now) / days)
-        return np.add.reduceat(weights, self.starts).astype(np.float32)
+        return np.add.reduceat(rows.astype(np.float64), self.starts).astype(np.float32)
 
     def members(self) -> NDArray[np.int32]:
         """The member row of each pair."""
@@ -104,4 +127,16 @@ def repeats(purchases: History, n_products: int) -> Repeats:
         days[ends - 1],
         starts,
         days,
+        _turns(purchases)[order],
     )
+
+
+def _turns(purchases: History) -> NDArray[np.int32]:
+    """shape (rows,): the orders that each row's member made after it."""
+    orders, offsets = purchases.orders, purchases.offsets
+    opens = np.ones(len(orders), np.bool_)
+    opens[1:] = orders[1:] != orders[:-1]
+    opens[offsets[:-1][np.diff(offsets) > 0]] = True
+    number = np.cumsum(opens, dtype=np.int32)
+    last = number[offsets[1:][np.diff(offsets) > 0] - 1]
+    return np.repeat(last, np.diff(offsets)[np.diff(offsets) > 0]) - number

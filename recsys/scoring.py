@@ -13,16 +13,19 @@ from recsys.features import Floats
 
 REASONS = {
     "again": (
-        "orders_with", "decayed_20", "decayed_60", "decayed_180", "share_of_orders",
-        "rebought", "product_interval", *features.CLOCK,
+        "orders_with", "decayed_20", "decayed_60", "decayed_180", "faded_5", "latest_5",
+        "idle_orders", "share_of_orders", "loyalty", "rebought", "product_interval",
+        *features.CLOCK,
     ),
     "together": ("together", "session"),
-    "taste": ("taste",),
-    "category": ("category_leaf", "category_parent", "category_root", "brand"),
+    "taste": ("similar", "neighbours", "taste"),
+    "category": (
+        "category_leaf", "category_parent", "category_root", "category_idle", "brand",
+    ),
     "promoted": ("promoted",),
     "popular": (
-        "popular_30", "popular_7", "trend", "share_of_leaf", "share_of_parent",
-        *features.MEMBER,
+        "popular_30", "popular_7", "trend", "first_30", "first_7", "share_of_leaf",
+        "share_of_parent", *features.MEMBER,
     ),
 }  # fmt: skip
 """Which features speak for which reason. Every feature stands in one."""

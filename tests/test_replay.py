@@ -21,9 +21,9 @@ from serving.feed.contract import RecentEvent
 from serving.ranker import NEIGHBOURS_OF_SEED, Ranker
 from serving.recommend import Request, recommend
 from tests.small_shop import END, MEMBERS, PRODUCTS, SOLD_OUT, write_small_shop
-from training.blend import fit_facts
 from training.config import TrainingSettings
 from training.evidence import Facts, Pairs, candidate_pairs, collect, of_nobody, session_similarity
+from training.ranker import fit_facts
 from training.run import train
 from training.shop import load
 

@@ -17,14 +17,27 @@ class TrainingSettings(BaseModel):
     """the blend learns what is bought within so many days"""
     windows: Annotated[int, Field(ge=1, le=52)] = 4
     """horizons before the as-of date that the blend learns from"""
-    window_members: Annotated[int, Field(ge=1)] = 20_000
+    window_members: Annotated[int, Field(ge=1)] = 5_000
     """members sampled for each window"""
-    negatives: Annotated[int, Field(ge=1)] = 30
-    """pairs not bought that are kept for each pair bought"""
-    factors: Annotated[int, Field(ge=1, le=1024)] = 64
-    iterations: Annotated[int, Field(ge=1, le=100)] = 10
+    negatives: Annotated[int, Field(ge=1)] = 8
+    """pairs not bought that the blend learns from for each pair bought"""
+    listed_repeats: Annotated[int, Field(ge=1, le=1000)] = 100
+    listed_new: Annotated[int, Field(ge=1, le=1000)] = 60
+    """products of either kind that the blend hands to the trees, for one member"""
+    tree_positives: Annotated[int, Field(ge=1)] = 1_000
+    """fewer bought pairs of one kind than this teach trees more noise than rules"""
+    trees: Annotated[int, Field(ge=1, le=1000)] = 60
+    tree_rate: Annotated[float, Field(gt=0, le=1)] = 0.15
+    tree_leaves: Annotated[int, Field(ge=2, le=256)] = 15
+    factors: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """of taste; by default chosen by the density of the catalogue"""
+    iterations: Annotated[int, Field(ge=1, le=100)] = 12
     neighbours: Annotated[int, Field(ge=1, le=1000)] = 50
     """products kept as bought together with one product"""
+    similar: Annotated[int, Field(ge=1, le=1000)] = 200
+    """products kept as similar to one product"""
+    members_near: Annotated[int, Field(ge=1, le=1000)] = 100
+    """members whose habits speak for one member"""
     candidates: Annotated[int, Field(ge=1, le=1000)] = 100
     """products that one source proposes for one member"""
     base_size: Annotated[int, Field(ge=1, le=1000)] = 128

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from recsys import metrics
 from recsys.errors import DataError
 from recsys.metrics import Ranking, Scores
-from recsys.scoring import Blend
-from training import blend as learning
+from training import ranker as learning
 from training.config import TrainingSettings
 from training.evidence import Facts, Pairs, order_numbers
 from training.newcomers import with_newcomers
+from training.ranker import Ranker, rank
 from training.references import CHUNK, References
-from training.run import as_of_day, date, rank
+from training.run import as_of_day, date
 from training.shop import Past, Shop
-from training.sparse import locate, rows_of
+from training.sparse import distinct, locate, rows_of
 from training.splits import ByDate, ByLastOrder, Split, SplitName
 
 TASKS = ("all", "new", "repeat")
@@ -89,13 +89,13 @@ def evaluate(
     members = np.unique(truth.members)
     progress("learning the blend")
     with _timed(seconds, "blend"):
-        blend = learning.learn(cut, settings).blend
+        ranker = learning.learn(cut, settings).ranker
     progress("fitting the sources")
     with _timed(seconds, "sources"):
         facts = learning.fit_facts(past, settings)
     progress("ranking")
     with _timed(seconds, "ranking"):
-        found = _our_rows(facts, blend, members, tasks, k)
+        found = _our_rows(facts, ranker, members, tasks, k)
     reference_rows: dict[str, Rows] = {task: {} for task in TASKS}
     if references:
         progress("computing the references")
@@ -149,18 +149,20 @@ def _tasks(past: Past, truth: Pairs) -> dict[str, _Task]:
 
 
 def _our_rows(
-    facts: Facts, blend: Blend, members: NDArray[np.int32],
+    facts: Facts, ranker: Ranker, members: NDArray[np.int32],
     tasks: dict[str, _Task], k: int,
 ) -> dict[str, Rows]:  # fmt: skip
     """The ranker and each source alone, over the same candidates."""
     pieces: dict[str, dict[str, list[Ranking]]] = {task: {} for task in tasks}
     for low in range(0, len(members), 2048):
-        pairs, collected, _, logits = rank(facts, blend, members[low : low + 2048])
+        pairs, collected, _, logits = rank(facts, ranker, members[low : low + 2048])
         repeated = collected.count > 0
         scored = {
             "popular": collected.popular_30,
             "own": collected.decayed_60,
             "together": collected.together,
+            "similar": collected.similar,
+            "neighbours": collected.neighbours,
             "taste": collected.taste,
             "ranker": logits,
         }
@@ -180,36 +182,37 @@ def _reference_rows(
 ) -> dict[str, Rows]:  # fmt: skip
     pieces: dict[str, dict[str, list[Ranking]]] = {task: {} for task in tasks}
     products = np.flatnonzero(past.catalogue)
+    place = np.full(past.n_products, -1)
+    place[products] = np.arange(len(products))
     for low in range(0, len(members), CHUNK):
         rows = members[low : low + CHUNK]
-        bought = _bought(past, rows)[:, products]
-        allowed = {name: task.allows(bought) for name, task in tasks.items()}
+        at, owners = rows_of(past.repeats.offsets, rows)
+        owned = place[past.repeats.products[at]]
+        owners, owned = owners[owned >= 0], owned[owned >= 0]
+        bought = owners * len(products) + owned
+        most = 4 * k + int(np.bincount(owners, minlength=1).max())
         for reference in fitted.names:
             block = fitted.block(reference, rows)
-            for name in tasks:
-                cut = _top_of_block(_masked(block, allowed[name]), rows, products, k)
+            # the best of all products hold the best new ones too: nobody owns more than `most`
+            above, columns = _best_of_block(block, most)
+            pairs = distinct(np.concatenate((above * len(products) + columns, bought)))
+            above, columns = np.divmod(pairs, len(products))
+            scores, repeated = block[above, columns], np.isin(pairs, bought)
+            for name, task in tasks.items():
+                kept = _masked(scores, task.allows(repeated))
+                cut = metrics.ranking(rows[above], products[columns], kept, k=k)
                 pieces[name].setdefault(reference, []).append(cut)
     return {task: {row: _join(cuts) for row, cuts in rows.items()} for task, rows in pieces.items()}
 
 
-def _bought(past: Past, members: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """shape (members, products)"""
-    found = np.zeros((len(members), past.n_products), np.bool_)
-    at, owners = rows_of(past.repeats.offsets, members)
-    found[owners, past.repeats.products[at]] = True
-    return found
-
-
-def _top_of_block(
-    block: NDArray[np.floating], members: NDArray[np.int32],
-    products: NDArray[np.int64], k: int,
-) -> Ranking:  # fmt: skip
-    """Cut dense scores to k a member. A few more are kept first, so that ties are cut alike."""
-    most = min(4 * k, block.shape[1])
+def _best_of_block(
+    block: NDArray[np.floating], most: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The row and column of each row's largest cells. A few more than k, so that ties are cut
+    alike."""
+    most = min(most, block.shape[1])
     columns = np.argpartition(-block, most - 1, axis=1)[:, :most]
-    scores = np.take_along_axis(block, columns, axis=1)
-    owners = np.repeat(members, most)
-    return metrics.ranking(owners, products[columns.ravel()], scores.ravel(), k=k)
+    return np.repeat(np.arange(len(block)), most), columns.ravel()
 
 
 def _masked(scores: NDArray[np.floating], allowed: NDArray[np.bool_]) -> NDArray[np.floating]:

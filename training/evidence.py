@@ -17,6 +17,8 @@ BROWSING = [KINDS.index(kind) for kind in ("view", "click", "add_to_cart")]
 BROWSING_DAYS = 30.0
 DECAY_DAYS = 60.0
 """of category and brand affinity"""
+IDLE_DAYS = 365.0
+"""a member who has not bought in a category for a year is as good as new to it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,16 @@ class Facts:
     sources: Sources
     sessions: bool
     """whether the log holds enough browsing to speak of sessions"""
-    decayed: dict[int, Floats]
-    """by days; shape (repeats,)"""
+    of_pairs: dict[str, Floats]
+    """what each member's orders say of each product in them; shape (repeats,)"""
     product_interval: Floats
     """shape (products,): days"""
     rebought: Floats
     """shape (products,)"""
     popular_30: Floats
     popular_7: Floats
+    first_30: Floats
+    first_7: Floats
     affinities: list["Affinity"]
     """leaf, parent and root category, then brand"""
     member_orders: Floats
@@ -60,12 +64,21 @@ class Affinity:
     """shape (products,): -1 is no class"""
     orders: csr_matrix
     """shape (members, classes)"""
+    latest: csr_matrix
+    """shape (members, classes): the day of the member's latest order in the class"""
     popular_30: Floats
     """shape (classes,): everybody's orders in 30 days"""
 
     def of(self, pairs: Pairs) -> Floats:
         """shape (pairs,): the member's orders in the product's class."""
         return cells(self.orders, pairs.members, self.classes[pairs.products])
+
+    def idle(self, pairs: Pairs, day: float) -> Floats:
+        """shape (pairs,): days since the member's latest order in the product's class."""
+        latest = cells(self.latest, pairs.members, self.classes[pairs.products])
+        return np.where(latest > 0, np.minimum(day - latest, IDLE_DAYS), IDLE_DAYS).astype(
+            np.float32
+        )
 
     def everybody(self, products: NDArray[np.int32]) -> Floats:
         """shape (products,): 0 for a product without a class."""
@@ -75,7 +88,14 @@ class Affinity:
 def facts(past: Past, sources: Sources, *, browsing_needed: int) -> Facts:
     """Fold a past into tables."""
     pairs = past.repeats
-    decayed = {days: pairs.decayed(past.day, days) for days in (20, 60, 180)}
+    of_pairs = {
+        "decayed_20": pairs.decayed(past.day, 20),
+        "decayed_60": pairs.decayed(past.day, DECAY_DAYS),
+        "decayed_180": pairs.decayed(past.day, 180),
+        "faded_5": pairs.faded(5),
+        "latest_5": pairs.latest(5),
+        "idle_orders": pairs.idle_turns.astype(np.float32),
+    }
     popular_30 = popular.order_counts(past, days=30)
     interval, rebought = _intervals(past)
     offsets = past.purchases.offsets
@@ -87,13 +107,15 @@ def facts(past: Past, sources: Sources, *, browsing_needed: int) -> Facts:
         past=past,
         sources=sources,
         sessions=_browsing(past.history, past.day) >= browsing_needed,
-        decayed=decayed,
+        of_pairs=of_pairs,
         product_interval=interval,
         rebought=rebought,
         popular_30=popular_30,
         popular_7=popular.order_counts(past, days=7),
+        first_30=popular.first_buyers(past, days=30),
+        first_7=popular.first_buyers(past, days=7),
         affinities=[
-            _affinity(past, classes, decayed[60], popular_30)
+            _affinity(past, classes, of_pairs["decayed_60"], popular_30)
             for classes in (*past.categories, past.brands)
         ],
         member_orders=order_numbers(past.purchases).astype(np.float32),
@@ -124,14 +146,12 @@ def collect(facts: Facts, pairs: Pairs) -> Evidence:
     usual = facts.product_interval[products]
     leaf, parent, root, brand = facts.affinities
 
-    def decayed(days: int) -> Floats:
-        return np.where(bought, _at(facts.decayed[days], at), np.float32(0))
-
     return Evidence(
         count=count.astype(np.float32),
-        decayed_20=decayed(20),
-        decayed_60=decayed(60),
-        decayed_180=decayed(180),
+        **{
+            name: np.where(bought, _at(values, at), np.float32(0))
+            for name, values in facts.of_pairs.items()
+        },
         last_day=np.floor(last).astype(np.float32),
         # one more interval, the product's own: what a single order is worth
         interval=((span + usual) / np.maximum(count, 1)).astype(np.float32),
@@ -139,12 +159,17 @@ def collect(facts: Facts, pairs: Pairs) -> Evidence:
         product_interval=usual,
         popular_30=facts.popular_30[products],
         popular_7=facts.popular_7[products],
+        first_30=facts.first_30[products],
+        first_7=facts.first_7[products],
         together=facts.sources.together.scores(members, products),
+        similar=facts.sources.similar.scores(members, products),
+        neighbours=facts.sources.neighbours.scores(members, products),
         taste=facts.sources.taste.scores(members, products),
         category_leaf=leaf.of(pairs),
         category_parent=parent.of(pairs),
         category_root=root.of(pairs),
         brand=brand.of(pairs),
+        category_idle=leaf.idle(pairs, past.day),
         leaf_orders=leaf.everybody(products),
         parent_orders=parent.everybody(products),
         promoted=past.promoted[products],
@@ -170,6 +195,9 @@ def of_nobody(facts: Facts) -> Evidence:
         product_interval=facts.product_interval,
         popular_30=facts.popular_30,
         popular_7=facts.popular_7,
+        first_30=facts.first_30,
+        first_7=facts.first_7,
+        category_idle=np.full(size, IDLE_DAYS, np.float32),
         leaf_orders=leaf.everybody(products),
         parent_orders=parent.everybody(products),
         promoted=past.promoted,
@@ -180,7 +208,8 @@ def of_nobody(facts: Facts) -> Evidence:
 
 
 _OF_MEMBERS = (
-    "count", "decayed_20", "decayed_60", "decayed_180", "together", "taste",
+    "count", "decayed_20", "decayed_60", "decayed_180", "faded_5", "latest_5", "idle_orders",
+    "together", "similar", "neighbours", "taste",
     "category_leaf", "category_parent", "category_root", "brand", "session",
 )  # fmt: skip
 
@@ -256,10 +285,26 @@ def _affinity(
     known = classes >= 0
     size = int(classes.max(initial=-1)) + 1
     kept = known[pairs.products]
-    place = (pairs.members()[kept], classes[pairs.products[kept]])
-    orders = csr_matrix((decayed[kept], place), shape=(past.n_members, max(size, 1)))
-    everybody = np.bincount(classes[known], popular_30[known], max(size, 1))
-    return Affinity(classes, orders, everybody.astype(np.float32))
+    size = max(size, 1)
+    keys = pairs.members()[kept].astype(np.int64) * size + classes[pairs.products[kept]]
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    place = np.divmod(keys[order][starts], size)
+    shape = (past.n_members, size)
+
+    def folded(values: NDArray[np.floating], fold: np.ufunc) -> csr_matrix:
+        rows = values[kept][order].astype(np.float32)
+        return csr_matrix(
+            (fold.reduceat(rows, starts) if len(starts) else rows, place), shape=shape
+        )
+
+    everybody = np.bincount(classes[known], popular_30[known], size)
+    return Affinity(
+        classes,
+        folded(decayed, np.add),
+        folded(pairs.last, np.maximum),
+        everybody.astype(np.float32),
+    )
 
 
 def _at(values: NDArray[np.floating], rows: NDArray[np.int64]) -> NDArray[np.floating]:

@@ -15,19 +15,18 @@ from recsys import artifact, features
 from recsys.artifact import Array
 from recsys.dataset import Dataset
 from recsys.errors import DataError, ModelError
-from recsys.features import Evidence, Floats
+from recsys.features import Floats
 from recsys.ids import IdIndex
 from recsys.model import BaseLists, Neighbours, blend_to_json, to_arrays
-from recsys.scoring import Blend
-from training import blend as learning
+from recsys.scoring import Blend, ClockCurve
 from training import evidence, shelf
+from training import ranker as learning
+from training.blend import session_share
 from training.config import TrainingSettings
-from training.evidence import Facts, Pairs
+from training.evidence import Facts
+from training.ranker import CHUNK, Ranker, rank
 from training.shop import Past, Shop, load
 from training.splits import ByDate
-
-CHUNK = 2048
-"""members ranked at once: about 1 M pairs x 31 features x 4 bytes = 125 MB"""
 
 Progress = Callable[[str], None]
 
@@ -58,7 +57,7 @@ def _train(
     day = as_of_day(shop, as_of)
     progress("learning the blend from past horizons")
     learned = learning.learn(ByDate(shop, day, settings), settings)
-    blend = learned.blend
+    blend = learned.ranker.blend
     current = _recall_of_current(shop, day, models, settings, learned.recall)
     progress("fitting the sources")
     past = shop.past(day, min_support=settings.min_support)
@@ -72,7 +71,7 @@ def _train(
     arrays = {
         **to_arrays("members", IdIndex.build(shop.member_ids)),
         **to_arrays("products", IdIndex.build(shop.product_ids)),
-        **to_arrays("base", base_lists(facts, blend, settings)),
+        **to_arrays("base", base_lists(facts, learned.ranker, settings)),
         **to_arrays("near", _neighbours(facts)),
         **_unknown_member(facts, blend),
         **shelf.arrays(dataset, shop, as_of),
@@ -121,22 +120,12 @@ def as_of_day(shop: Shop, as_of: datetime | None) -> float:
     return float(np.floor(max(days)) + 1)
 
 
-def rank(
-    facts: Facts, blend: Blend, members: NDArray[np.int32]
-) -> tuple[Pairs, Evidence, Floats, Floats]:
-    """All candidate pairs of some members: the pairs, their evidence, features and logits."""
-    pairs = evidence.candidate_pairs(facts, members)
-    collected = evidence.collect(facts, pairs)
-    table = features.features(collected, facts.past.day)
-    return pairs, collected, table, blend.logits(table, collected.count > 0)
-
-
-def base_lists(facts: Facts, blend: Blend, settings: TrainingSettings) -> BaseLists:
+def base_lists(facts: Facts, ranker: Ranker, settings: TrainingSettings) -> BaseLists:
     """The full pass over members, in chunks."""
     n_members = facts.past.n_members
     chunks = [
         _base_chunk(
-            facts, blend, np.arange(low, min(low + CHUNK, n_members), dtype=np.int32), settings
+            facts, ranker, np.arange(low, min(low + CHUNK, n_members), dtype=np.int32), settings
         )
         for low in range(0, n_members, CHUNK)
     ]
@@ -146,22 +135,27 @@ def base_lists(facts: Facts, blend: Blend, settings: TrainingSettings) -> BaseLi
 
 
 def _base_chunk(
-    facts: Facts, blend: Blend, members: NDArray[np.int32], settings: TrainingSettings
+    facts: Facts, ranker: Ranker, members: NDArray[np.int32], settings: TrainingSettings
 ) -> dict[str, Array]:
-    pairs, collected, table, logits = rank(facts, blend, members)
-    order = np.lexsort((-logits, pairs.members))
-    sizes = np.bincount(pairs.members - members[0], minlength=len(members))
+    pairs, collected, table, logits = rank(facts, ranker, members)
+    listed = np.flatnonzero(logits > -np.inf)
+    order = listed[np.lexsort((-logits[listed], pairs.members[listed]))]
+    sizes = np.bincount(pairs.members[listed] - members[0], minlength=len(members))
     place = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     kept = order[place < settings.base_size]
     repeated = collected.count[kept] > 0
-    static = blend.static_logits(table[kept][:, : len(features.STATIC)], repeated)
+    last, interval = collected.last_day[kept], collected.interval[kept]
+    clock = ClockCurve.of(ranker.blend).logits(facts.past.day, last, interval)
+    session = session_share(ranker.blend, table[kept], repeated)
+    # serving adds both again, as they are at its own now
+    static = logits[kept] - np.where(repeated, clock, 0) - session
     return {
         "counts": np.minimum(sizes, settings.base_size),
         "products": pairs.products[kept],
         "static": static.astype(np.float16),
-        "reasons": blend.reasons(table[kept], repeated),
-        "last_day": np.where(repeated, collected.last_day[kept], 0).astype(np.uint16),
-        "interval": collected.interval[kept].astype(np.float16),
+        "reasons": ranker.blend.reasons(table[kept], repeated),
+        "last_day": np.where(repeated, last, 0).astype(np.uint16),
+        "interval": interval.astype(np.float16),
     }
 
 

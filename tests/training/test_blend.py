@@ -9,13 +9,13 @@ from recsys.features import NAMES, SESSION
 from recsys.scoring import REASON_CODES, Weights, sigmoid
 from tests.small_shop import BUNDLES, END, MEMBERS
 from tests.training.logs import FIRST
-from training import blend as learning
-from training.blend import Examples, fit, fit_facts, learn
+from training.blend import Examples, fit
 from training.config import TrainingSettings
 from training.evidence import Pairs
-from training.run import rank
+from training.lessons import sample
+from training.ranker import fit_facts, learn, rank
 from training.shop import Shop, load
-from training.splits import ByDate, bought_pairs
+from training.splits import ByDate, Window, bought_pairs
 
 SETTINGS = TrainingSettings()
 DAY = END.timestamp() / 86_400
@@ -91,16 +91,16 @@ def test_what_is_learned_ranks_habits_first_and_measures_itself(shop: Shop) -> N
     assert learned.recall is not None
     assert 0.8 < learned.recall <= 1
     facts = fit_facts(shop.past(DAY, min_support=5), SETTINGS)
-    pairs, collected, _, logits = rank(facts, learned.blend, np.arange(200, dtype=np.int32))
+    pairs, collected, _, logits = rank(facts, learned.ranker, np.arange(200, dtype=np.int32))
     best = np.lexsort((-logits, pairs.members))[np.searchsorted(pairs.members, np.arange(200))]
     assert (collected.count[best] > 0).mean() > 0.95
 
 
 def test_chances_are_about_as_frequent_as_purchases(shop: Shop) -> None:
     early = DAY - SETTINGS.horizon_days
-    blend = learn(ByDate(shop, early, SETTINGS), SETTINGS).blend
+    ranker = learn(ByDate(shop, early, SETTINGS), SETTINGS).ranker
     past = shop.past(early, min_support=5)
-    *_, logits = rank(fit_facts(past, SETTINGS), blend, np.arange(200, dtype=np.int32))
+    *_, logits = rank(fit_facts(past, SETTINGS), ranker, np.arange(200, dtype=np.int32))
     bought = len(bought_pairs(shop, past, SETTINGS.horizon_days).members)
     assert sigmoid(logits).sum() == pytest.approx(bought, rel=0.2)
 
@@ -108,26 +108,27 @@ def test_chances_are_about_as_frequent_as_purchases(shop: Shop) -> None:
 def test_a_shop_with_one_day_of_history_still_gets_a_blend(shop: Shop) -> None:
     learned = learn(ByDate(shop, FIRST + 1, SETTINGS), SETTINGS)
     assert learned.recall is None
-    assert weight(learned.blend.new, "popular_30") > 0
+    assert weight(learned.ranker.blend.new, "popular_30") > 0
 
 
 def test_a_sample_of_buyers_is_the_same_in_any_order_and_of_the_size_asked(shop: Shop) -> None:
     rows = np.arange(len(MEMBERS), dtype=np.int32)
     everyone = Pairs(np.repeat(rows, 2), np.zeros(2 * len(rows), np.int32))
-    sample = learning._sample(shop, everyone, 50, "salt")
-    assert len(set(sample.tolist())) == 50
-    assert (np.diff(sample) > 0).all()
+    past = shop.past(DAY, min_support=5)
+    found = sample(Window(past, everyone), shop, 50)
+    assert len(set(found.tolist())) == 50
+    assert (np.diff(found) > 0).all()
     back = replace(shop, member_ids=shop.member_ids[::-1])
-    turned = learning._sample(back, everyone, 50, "salt")
-    assert {MEMBERS[row] for row in sample} == {back.member_ids[row] for row in turned}
-    assert len(learning._sample(shop, everyone, 500, "salt")) == len(MEMBERS)
+    turned = sample(Window(past, everyone), back, 50)
+    assert {MEMBERS[row] for row in found} == {back.member_ids[row] for row in turned}
+    assert len(sample(Window(past, everyone), shop, 500)) == len(MEMBERS)
 
 
 def test_bundles_are_said_to_go_together(shop: Shop) -> None:
-    blend = learn(ByDate(shop, DAY, SETTINGS), SETTINGS).blend
+    ranker = learn(ByDate(shop, DAY, SETTINGS), SETTINGS).ranker
     facts = fit_facts(shop.past(DAY, min_support=5), SETTINGS)
-    pairs, collected, table, _ = rank(facts, blend, np.arange(200, dtype=np.int32))
-    reasons = blend.reasons(table, collected.count > 0)
+    pairs, collected, table, _ = rank(facts, ranker, np.arange(200, dtype=np.int32))
+    reasons = ranker.blend.reasons(table, collected.count > 0)
     assert {REASON_CODES[code] for code in reasons} >= {"again", "together", "taste"}
     near = facts.sources.together.similarity.toarray()
     for first, second in BUNDLES:

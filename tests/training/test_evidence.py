@@ -11,7 +11,6 @@ from recsys.features import Evidence
 from recsys.history import KINDS
 from tests.small_shop import END
 from tests.training.logs import FIRST, on, shop_of
-from training.blend import fit_facts
 from training.config import TrainingSettings
 from training.evidence import (
     Facts,
@@ -22,6 +21,7 @@ from training.evidence import (
     of_nobody,
     order_numbers,
 )
+from training.ranker import fit_facts
 from training.shop import load
 
 DAY = 40.0

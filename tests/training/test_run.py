@@ -17,9 +17,9 @@ from recsys.errors import DataError
 from recsys.model import Model
 from tests.small_shop import END, MEMBERS, PRODUCTS, SOLD_OUT, TIME
 from tests.training.logs import FIRST, dataset_of, on
-from training.blend import fit_facts, learn
 from training.config import TrainingSettings
-from training.run import rank, train
+from training.ranker import fit_facts, learn, rank
+from training.run import train
 from training.shop import load
 from training.splits import ByDate
 
@@ -189,15 +189,20 @@ def test_another_seed_gives_another_model(dataset: Path, before: Artifact, tmp_p
     assert "base_static" in differing(before, artifact.open_model(tmp_path, version))
 
 
-def test_base_lists_are_each_members_best_by_the_learned_blend(
-    dataset: Path, before: Artifact
+@pytest.mark.parametrize("positives", [FAST.tree_positives, 50])
+def test_base_lists_are_each_members_best_by_the_learned_ranker(
+    dataset: Path, tmp_path: Path, positives: int
 ) -> None:
-    model = Model.from_artifact(before)
+    settings = FAST.model_copy(update={"tree_positives": positives})
+    version = train(Dataset(dataset), tmp_path, settings, as_of=CUT)
+    model = Model.from_artifact(artifact.open_model(tmp_path, version))
     shop = load(Dataset(dataset), before=CUT)
     day = CUT.timestamp() / 86_400
-    facts = fit_facts(shop.past(day, min_support=FAST.min_support), FAST)
-    blend = learn(ByDate(shop, day, FAST), FAST).blend
-    pairs, collected, _, logits = rank(facts, blend, np.arange(200, dtype=np.int32))
+    facts = fit_facts(shop.past(day, min_support=settings.min_support), settings)
+    ranker = learn(ByDate(shop, day, settings), settings).ranker
+    assert (ranker.trees.repeat is not None) == (positives == 50)
+    blend = ranker.blend
+    pairs, collected, _, logits = rank(facts, ranker, np.arange(200, dtype=np.int32))
     repeated = collected.count > 0
     session = np.where(
         repeated,

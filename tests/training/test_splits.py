@@ -8,10 +8,10 @@ import pytest
 from recsys.dataset import Dataset
 from tests.small_shop import END
 from tests.training.logs import FIRST, on, shop_of
-from training.blend import fit_facts, learn
 from training.config import TrainingSettings
 from training.evidence import Pairs, collect
 from training.orders import orders
+from training.ranker import fit_facts, learn
 from training.shop import Past, Shop, load
 from training.splits import ByDate, ByLastOrder, Window, bought_pairs
 

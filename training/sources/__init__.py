@@ -5,8 +5,9 @@ from dataclasses import dataclass, fields
 
 from training.config import TrainingSettings
 from training.shop import Past
-from training.sources import own, popular, taste, together
+from training.sources import neighbours, own, popular, similar, taste, together
 from training.sources.candidates import Source
+from training.sources.reaching import Seeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,9 @@ class Sources:
 
     popular: popular.Popular
     own: own.Own
-    together: together.Together
+    together: Seeded
+    similar: Seeded
+    neighbours: neighbours.Neighbours
     taste: taste.Taste
 
     def __iter__(self) -> Iterator[Source]:
@@ -29,6 +32,8 @@ def fit_all(past: Past, settings: TrainingSettings) -> Sources:
         popular=popular.fit(past, size=size),
         own=own.fit(past),
         together=together.fit(past, neighbours=settings.neighbours, size=size),
+        similar=similar.fit(past, neighbours=settings.similar, size=size),
+        neighbours=neighbours.fit(past, near=settings.members_near, size=size),
         taste=taste.fit(
             past,
             seed=settings.seed,

@@ -46,3 +46,9 @@ def order_counts(past: Past, *, days: float) -> NDArray[np.float32]:
         recent = lines.products[lines.days >= past.day - days]
         counts += np.bincount(recent, minlength=past.n_products)
     return counts
+
+
+def first_buyers(past: Past, *, days: float) -> NDArray[np.float32]:
+    """shape (products,): members whose first order with it fell into the last `days`."""
+    recent = past.repeats.first >= past.day - days
+    return np.bincount(past.repeats.products[recent], minlength=past.n_products).astype(np.float32)

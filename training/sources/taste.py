@@ -56,21 +56,32 @@ class Taste:
         return found
 
 
+SPARSE = 0.002
+"""share of the cells of members x products that are filled; in an emptier matrix taste takes many
+dimensions, each of them held down, and a purchase is worth much more than silence"""
+WORK = 2.2e10
+"""factors squared x (members + products), at most: about 5 s an iteration"""
+
+
 def fit(
-    past: Past, *, seed: int, factors: int = 64, iterations: int = 10, size: int = 100
+    past: Past, *, seed: int, factors: int | None = None, iterations: int = 12, size: int = 100
 ) -> Taste:
-    """Factorise log1p(orders) of the catalogue's products."""
+    """Factorise log1p(orders) of the catalogue's products; None chooses by their density."""
     pairs = past.repeats
     weights = np.log1p(pairs.counts).astype(np.float32)
     matrix = csr_matrix(
         (weights, pairs.products, pairs.offsets), shape=(past.n_members, past.n_products)
     )
     columns = np.flatnonzero(past.catalogue).astype(np.int32)
+    active = int((np.diff(pairs.offsets) > 0).sum())
+    sparse = len(weights) < SPARSE * active * len(columns)
+    most = int(np.sqrt(WORK / max(active + len(columns), 1)))
+    chosen = factors or (min(512, most) if sparse else 64)
     with threadpool_limits(1, "blas"):  # implicit's own threads fight BLAS threads, and it warns
         model = AlternatingLeastSquares(
-            factors=min(factors, max(1, len(columns))),
-            regularization=1.0,
-            alpha=1.0,
+            factors=min(chosen, max(1, len(columns))),
+            regularization=5.0 if sparse else 1.0,
+            alpha=20.0 / np.log(2) if sparse else 1.0,  # one order is worth 20
             iterations=iterations,
             random_state=seed,
             num_threads=0,

@@ -1,0 +1,157 @@
+"""The ranker: sources propose, the blend scores and explains, trees decide among the best."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys import features, metrics
+from recsys.features import Evidence, Floats
+from recsys.scoring import Blend
+from training import blend as blending
+from training import evidence, trees, visit
+from training.config import TrainingSettings
+from training.evidence import Facts, Pairs
+from training.lessons import lessons, sample
+from training.shop import Past
+from training.sources import fit_all
+from training.splits import Split, Window
+from training.trees import Listed, Trees
+from training.visit import Visit
+
+CHUNK = 2048
+"""members at once: about 1 M pairs x 43 features x 4 bytes = 170 MB"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranker:
+    """Both stages."""
+
+    blend: Blend
+    trees: Trees
+    settings: TrainingSettings
+
+    def logits(
+        self, table: Floats, members: NDArray[np.int32], repeated: NDArray[np.bool_]
+    ) -> Floats:
+        """shape (pairs,): -inf for what is not on the member's short list."""
+        blended = self.blend.logits(table, repeated)
+        session = blending.session_share(self.blend, table, repeated)
+        found = np.full(len(table), -np.inf, np.float32)
+        kept = trees.shortlist(blended, members, repeated, self.settings)
+        second = self.trees.logits(table[kept], (blended - session)[kept], repeated[kept])
+        found[kept] = second + session[kept]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A ranker, and how good its recipe is."""
+
+    ranker: Ranker
+    visit: Visit
+    recall: float | None
+    """recall@10 on the last lesson of the recipe learned from those before it; None where there
+    is nothing to measure on"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """All candidate pairs of one window's members, with what happened."""
+
+    members: NDArray[np.int32]
+    products: NDArray[np.int32]
+    table: Floats
+    """shape (pairs, len(features.NAMES))"""
+    repeated: NDArray[np.bool_]
+    bought: NDArray[np.bool_]
+    weight: Floats
+    """members count alike in the metrics: one who bought much does not drown the others out"""
+    truth: Pairs
+    """of these members; some of it no source has proposed"""
+
+
+def fit_facts(past: Past, settings: TrainingSettings) -> Facts:
+    """Fit all sources on a past and fold its tables."""
+    return evidence.facts(past, fit_all(past, settings), browsing_needed=settings.browsing_needed)
+
+
+def learn(split: Split, settings: TrainingSettings) -> Learned:
+    """Learn from the windows before a split's test."""
+    learned, columns, came = [], [], []
+    for window in lessons(split, settings):
+        facts = fit_facts(window.past, settings)
+        members = sample(window, split.shop, settings.window_members)
+        learned.append(_lesson(facts, window, members))
+        known = facts.member_orders > 0
+        columns.append(evidence.member_columns(facts)[known])
+        came.append(np.isin(np.flatnonzero(known), window.truth.members))
+    recall = _recall(fit(learned[:-1], settings), learned[-1]) if len(learned) > 1 else None
+    return Learned(fit(learned, settings), visit.fit(columns, came), recall)
+
+
+def fit(taught: list[Lesson], settings: TrainingSettings) -> Ranker:
+    """Fit the blend on a sample of all pairs, then the trees on the short lists."""
+    examples = [_examples(lesson, settings) for lesson in taught]
+    blend = blending.fit(examples, settings)
+    listed = []
+    for lesson in taught:
+        logits = blend.logits(lesson.table, lesson.repeated)
+        kept = trees.shortlist(logits, lesson.members, lesson.repeated, settings)
+        table, repeated = lesson.table[kept], lesson.repeated[kept]
+        blended = logits[kept] - blending.session_share(blend, table, repeated)
+        listed.append(Listed(table, blended, repeated, lesson.bought[kept], lesson.weight[kept]))
+    return Ranker(blend, trees.fit(listed, settings), settings)
+
+
+def rank(
+    facts: Facts, ranker: Ranker, members: NDArray[np.int32]
+) -> tuple[Pairs, Evidence, Floats, Floats]:
+    """All candidate pairs of some members: the pairs, their evidence, features and logits."""
+    pairs = evidence.candidate_pairs(facts, members)
+    collected = evidence.collect(facts, pairs)
+    table = features.features(collected, facts.past.day)
+    return pairs, collected, table, ranker.logits(table, pairs.members, collected.count > 0)
+
+
+def _lesson(facts: Facts, window: Window, members: NDArray[np.int32]) -> Lesson:
+    parts = []
+    for low in range(0, len(members), CHUNK):
+        pairs = evidence.candidate_pairs(facts, members[low : low + CHUNK])
+        collected = evidence.collect(facts, pairs)
+        table = features.features(collected, facts.past.day)
+        parts.append((pairs.members, pairs.products, table, collected.count > 0))
+    owners, products, table, repeated = (np.concatenate(part) for part in zip(*parts, strict=True))
+    sampled = np.isin(window.truth.members, members)
+    truth = Pairs(window.truth.members[sampled], window.truth.products[sampled])
+    size = facts.past.n_products
+    bought = np.isin(
+        owners.astype(np.int64) * size + products,
+        truth.members.astype(np.int64) * size + truth.products,
+    )
+    counts = np.bincount(truth.members, minlength=facts.past.n_members)
+    weight = 1 / np.sqrt(np.maximum(counts[owners], 1))
+    return Lesson(owners, products, table, repeated, bought, weight.astype(np.float32), truth)
+
+
+def _examples(lesson: Lesson, settings: TrainingSettings) -> blending.Examples:
+    """What was bought, and a sample of what was not that stands for all of it."""
+    bought = lesson.bought
+    share = min(1.0, settings.negatives * bought.sum() / max((~bought).sum(), 1))
+    rng = np.random.default_rng([settings.seed, len(bought)])
+    kept = bought | (rng.random(len(bought)) < share)
+    stands_for = np.where(bought[kept], 1.0, 1.0 / max(share, 1e-9))
+    return blending.Examples(
+        lesson.table[kept],
+        lesson.repeated[kept],
+        bought[kept],
+        (lesson.weight[kept] * stands_for).astype(np.float32),
+    )
+
+
+def _recall(ranker: Ranker, lesson: Lesson) -> float:
+    """recall@10 over the lesson's members."""
+    logits = ranker.logits(lesson.table, lesson.members, lesson.repeated)
+    found = metrics.ranking(lesson.members, lesson.products, logits, k=10)
+    scores = metrics.evaluate(found, lesson.truth.members, lesson.truth.products, k=10)
+    return scores.means()["recall"]
