@@ -157,8 +157,8 @@ def collect(facts: Facts, pairs: Pairs) -> Evidence:
         interval=((span + usual) / np.maximum(count, 1)).astype(np.float32),
         rebought=facts.rebought[products],
         product_interval=usual,
-        popular_30=facts.popular_30[products],
-        popular_7=facts.popular_7[products],
+        popular_30=_popular(facts, pairs, days=30),
+        popular_7=_popular(facts, pairs, days=7),
         first_30=facts.first_30[products],
         first_7=facts.first_7[products],
         together=facts.sources.together.scores(members, products),
@@ -178,6 +178,14 @@ def collect(facts: Facts, pairs: Pairs) -> Evidence:
         member_idle=facts.member_idle[members],
         session=session_similarity(facts, pairs),
     )
+
+
+def _popular(facts: Facts, pairs: Pairs, *, days: int) -> Floats:
+    """shape (pairs,): everybody's orders in the days before the member's instant."""
+    calendar = facts.past.calendar
+    if calendar is None:
+        return {30: facts.popular_30, 7: facts.popular_7}[days][pairs.products]
+    return calendar.orders(pairs.members, pairs.products, days=days)
 
 
 def of_nobody(facts: Facts) -> Evidence:

@@ -11,6 +11,7 @@ from recsys.dataset import Dataset
 from recsys.errors import DataError
 from recsys.history import KINDS, History, Repeats, repeats
 from training.attributes import Attributes, attributes
+from training.calendar import Calendar, calendar
 from training.segments import Segments, segments
 
 _DAY_US = 86_400_000_000
@@ -44,7 +45,8 @@ class Shop:
         """What was known before an instant (days since 1970)."""
         known = self.promotions.filter(pl.col("known") < day)
         past = self.aligned(np.full(len(self.member_ids), day), day, min_support=min_support)
-        return replace(past, promoted=_promoted(known, day, self.n_products))
+        promoted = _promoted(known, day, self.n_products)
+        return replace(past, promoted=promoted, calendar=None)
 
     def aligned(self, instants: NDArray[np.float64], day: float, *, min_support: int) -> "Past":
         """What was known of each member before its own instant (shape (members,), days), its
@@ -54,6 +56,7 @@ class Shop:
         are left out.
         """
         history = self.known_before(instants)
+        dated = history.purchases()
         moved = history.days + (day - instants)[history.members]
         history = replace(history, days=moved)
         anonymous = self.anonymous.where((self.anonymous.days < day) & (self.claimed >= day))
@@ -73,6 +76,7 @@ class Shop:
             brands=brands,
             promoted=np.zeros(self.n_products, np.float32),
             segments=self.segments.at(instants),
+            calendar=calendar(instants, dated, strangers),
         )
 
     def known_before(self, instants: NDArray[np.float64]) -> History:
@@ -101,6 +105,8 @@ class Past:
     """shape (products,): share of stores that promote it at `day`, as known before"""
     segments: NDArray[np.int32]
     """shape (members,): code, -1 where unknown"""
+    calendar: Calendar | None
+    """what was bought when, where members have instants of their own; else it is `day` for all"""
 
     @property
     def n_members(self) -> int:
