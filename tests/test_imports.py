@@ -40,7 +40,6 @@ NEVER = {
 }
 MAY_IMPORT_IMPLICIT = {
     "training/sources/taste.py",
-    "training/sources/together.py",
     "training/sources/similar.py",
     "training/references/factors.py",  # the fixed recipes that an evaluation is compared with
 }

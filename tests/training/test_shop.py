@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
@@ -13,7 +13,14 @@ from recsys.history import KINDS
 from tests.small_shop import END
 from tests.training.logs import FIRST, dataset_of, on, shop_of
 from training.shop import Shop, load
-from training.sparse import cells, locate, rows_of, top_cells
+from training.sparse import (
+    cells,
+    locate,
+    product_cells,
+    rows_of,
+    top_cells,
+    top_of_product,
+)
 
 
 def lines(shop: Shop, day: float) -> set[tuple[str, str, str, float]]:
@@ -226,6 +233,7 @@ def matrix_of(values: dict[tuple[int, int], float]) -> csr_matrix:
     return csr_matrix((data, keys[:, 1], offsets), shape=(6, 7))
 
 
+@settings(deadline=None)
 @given(CELLS, WANTED)
 def test_cells_are_looked_up_as_in_a_dictionary(
     values: dict[tuple[int, int], float], wanted: list[tuple[int, int]]
@@ -240,6 +248,7 @@ def test_cells_are_looked_up_as_in_a_dictionary(
         assert matrix.data[place] == np.float32(values[pair])
 
 
+@settings(deadline=None)
 @given(CELLS, st.integers(1, 8))
 def test_top_cells_are_each_rows_largest(values: dict[tuple[int, int], float], most: int) -> None:
     found = top_cells(matrix_of(values), most)
@@ -250,6 +259,29 @@ def test_top_cells_are_each_rows_largest(values: dict[tuple[int, int], float], m
         columns = found.indices[cut].tolist()
         assert len(set(columns)) == len(columns)
         assert [values[row, column] for column in columns] == found.data[cut].tolist()
+
+
+WHOLE_CELLS = st.dictionaries(
+    st.tuples(st.integers(0, 5), st.integers(0, 5)), st.integers(-4, 4), max_size=25
+)
+
+
+@settings(deadline=None)  # the first call compiles
+@given(WHOLE_CELLS, WHOLE_CELLS, st.integers(1, 8))
+def test_a_product_of_tables_is_known_by_its_cells(
+    one: dict[tuple[int, int], int], other: dict[tuple[int, int], int], most: int
+) -> None:
+    left, right = matrix_of(one)[:, :6], matrix_of(other)
+    whole = left.toarray() @ right.toarray()
+    rows, columns = np.indices(whole.shape).reshape(2, -1)
+    assert np.allclose(product_cells(left, right, rows, columns), whole.ravel())
+    found = top_of_product(left, right, most)
+    assert found.has_sorted_indices
+    for row in range(6):
+        theirs = np.sort(whole[row][whole[row] > 0])[::-1][:most]
+        kept = found[row]
+        assert np.allclose(np.sort(kept.data)[::-1], theirs)
+        assert np.allclose(kept.data, whole[row, kept.indices])
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.data())

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.dataset import Dataset
@@ -12,7 +12,7 @@ from tests.training.logs import FIRST, on, shop_of
 from training.config import TrainingSettings
 from training.shop import Past, load
 from training.sources import fit_all, own, popular, taste, together
-from training.sources.candidates import Candidates, top_of_rows
+from training.sparse import top_of_rows
 
 DAY = 40.0
 """the as-of day of the hand-made log"""
@@ -193,6 +193,7 @@ def test_no_sentinel_leaves_the_taste_source(tmp_path: Path) -> None:
     assert (scores[members == 2] == 0).all()  # who bought nothing of the catalogue has no taste
 
 
+@settings(deadline=None)  # the first call compiles
 @given(
     st.lists(st.lists(st.sampled_from([-1.0, 0.0, 1.0, 2.0]), min_size=4, max_size=4), max_size=5),
     st.integers(1, 6),
@@ -201,9 +202,9 @@ def test_the_top_of_rows_is_their_largest_positive_cells(
     rows: list[list[float]], most: int
 ) -> None:
     block = np.array(rows, np.float32).reshape(len(rows), 4)
-    found: Candidates = top_of_rows(block, most)
+    offsets, columns = top_of_rows(block, most)
     for row in range(len(rows)):
-        kept = found.products[found.offsets[row] : found.offsets[row + 1]]
+        kept = columns[offsets[row] : offsets[row + 1]]
         positive = sorted((value for value in rows[row] if value > 0), reverse=True)[:most]
         assert sorted(block[row, kept].tolist(), reverse=True) == positive
 

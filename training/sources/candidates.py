@@ -31,12 +31,3 @@ class Source(Protocol):
         """shape (pairs,): how much the source says for each pair; 0 is nothing. Rows of one
         member stand together."""
         ...
-
-
-def top_of_rows(rows: NDArray[np.float32], most: int) -> Candidates:
-    """The `most` largest positive cells of each row of a dense (members, products) block."""
-    most = min(most, rows.shape[1])
-    top = np.argpartition(-rows, most - 1, axis=1)[:, :most]
-    positive = np.take_along_axis(rows, top, axis=1) > 0
-    offsets = np.concatenate(([0], np.cumsum(positive.sum(axis=1))))
-    return Candidates(offsets, top[positive].astype(np.int32))

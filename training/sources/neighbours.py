@@ -6,18 +6,16 @@ cosine.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, diags, vstack
+from scipy.sparse import csr_matrix, diags
 
 from training.shop import Past
 from training.sources.reaching import Reaching, decayed_orders, of_catalogue
-from training.sparse import top_cells
+from training.sparse import top_cells, top_of_product
 
 KEPT_PRODUCTS = 100
 """of one member's past: those that tell it most from others"""
 POOL = 50_000
 """members who may be neighbours; more are sampled down, evenly"""
-AT_ONCE = 256
-"""members compared with the whole pool at once: 256 x 50,000 x 8 bytes = 100 MB"""
 
 
 class Neighbours(Reaching):
@@ -34,19 +32,20 @@ class Neighbours(Reaching):
         self._pool_orders = orders[self.pool]
         self._pool_orders.data = np.minimum(self._pool_orders.data, 1)
         self.near = near
+        self._asked = np.zeros(0, np.int32)
+        self._nearest = orders[:0]
 
-    def reach(self, members: NDArray[np.int32]) -> csr_matrix:
-        """See `Reaching`."""
-        return vstack(
-            [self._near(members[at : at + AT_ONCE]) for at in range(0, len(members), AT_ONCE)],
-            format="csr",
-        )
+    def paths(self, members: NDArray[np.int32]) -> tuple[csr_matrix, csr_matrix]:
+        """See `Reaching`. The last answer is kept: a chunk's candidates are scored next."""
+        if not np.array_equal(self._asked, members) or not len(members):
+            self._asked, self._nearest = members, self._near(members)
+        return self._nearest, self._pool_orders
 
     def _near(self, members: NDArray[np.int32]) -> csr_matrix:
-        likeness = self.pasts[members] @ self._pool_pasts
-        owners = np.repeat(members, np.diff(likeness.indptr))
-        likeness.data[self.pool[likeness.indices] == owners] = 0  # nobody is their own neighbour
-        return top_cells(likeness, self.near) @ self._pool_orders
+        near = top_of_product(self.pasts[members], self._pool_pasts, self.near + 1)
+        owners = np.repeat(members, np.diff(near.indptr))
+        near.data[self.pool[near.indices] == owners] = 0  # nobody is their own neighbour
+        return near
 
 
 def fit(past: Past, *, near: int = 100, size: int = 100) -> Neighbours:

@@ -8,9 +8,9 @@ from scipy.sparse import csr_matrix
 
 from training.shop import Past
 from training.sources.candidates import Candidates
+from training.sources.reaching import decayed_orders, of_catalogue
 from training.sparse import cells, rows_of, top_cells
 
-DECAY_DAYS = 60.0
 KEPT_PRODUCTS = 500
 """candidates of one member: a shop's buyers and resellers can have thousands of products"""
 
@@ -39,9 +39,7 @@ class Own:
 
 def fit(past: Past) -> Own:
     """Fold the purchases; nothing is learned."""
-    weights = past.repeats.decayed(past.day, DECAY_DAYS)
-    shape = (past.n_members, past.n_products)
-    decayed = csr_matrix((weights, past.repeats.products, past.repeats.offsets), shape=shape)
+    decayed = decayed_orders(past)
     allowed = decayed.multiply(past.catalogue).tocsr()
     allowed.eliminate_zeros()
     kept = top_cells(allowed, KEPT_PRODUCTS)

@@ -1,7 +1,6 @@
-"""Sources that reach from a member's past to products over a sparse product."""
+"""Sources that reach from a member's past to products over a product of sparse matrices."""
 
 from abc import ABC, abstractmethod
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,54 +8,35 @@ from scipy.sparse import csr_matrix
 
 from training.shop import Past
 from training.sources.candidates import Candidates
-from training.sparse import cells, top_cells
+from training.sparse import product_cells, top_cells, top_of_product
 
-CHUNK = 1024
-"""members multiplied at once: with 10,000 products reached by each, 100 MB"""
 DECAY_DAYS = 60.0
 SEEDS = 100
 """products of a member's past that point at others: those with the most decayed orders"""
 
 
 class Reaching(ABC):
-    """A source whose scores for a chunk of members are one sparse matrix."""
+    """A source whose scores are paths: over the member's past, or members near, to products."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._asked = np.zeros(0, np.int32)
-        self._found: csr_matrix | None = None
 
     @abstractmethod
-    def reach(self, members: NDArray[np.int32]) -> csr_matrix:
-        """shape (members, products): what their past points at, and how much."""
+    def paths(self, members: NDArray[np.int32]) -> tuple[csr_matrix, csr_matrix]:
+        """Two matrices whose product, shape (members, products), is what their past points at,
+        and how much."""
 
     def candidates(self, members: NDArray[np.int32]) -> Candidates:
         """See `Source`."""
-        parts = [
-            top_cells(self._reached(members[start : start + CHUNK]), self.size)
-            for start in range(0, len(members), CHUNK)
-        ]
-        counts = np.concatenate([np.diff(part.indptr) for part in parts])
-        products = np.concatenate([part.indices for part in parts])
-        return Candidates(np.concatenate(([0], np.cumsum(counts))), products)
+        found = top_of_product(*self.paths(members), self.size)
+        return Candidates(found.indptr.astype(np.int64), found.indices)
 
     def scores(
         self, members: NDArray[np.int32], products: NDArray[np.int32]
     ) -> NDArray[np.float32]:
         """See `Source`."""
-        found = np.zeros(len(products), np.float32)
-        unique, owners = np.unique(members, return_inverse=True)
-        bounds = np.searchsorted(owners, np.arange(0, len(unique) + CHUNK, CHUNK))
-        for start, (low, high) in enumerate(pairwise(bounds.tolist())):
-            reached = self._reached(unique[start * CHUNK : (start + 1) * CHUNK])
-            found[low:high] = cells(reached, owners[low:high] - start * CHUNK, products[low:high])
-        return found
-
-    def _reached(self, members: NDArray[np.int32]) -> csr_matrix:
-        """The last answer is kept: a chunk's candidates are scored next."""
-        if self._found is None or not np.array_equal(self._asked, members):
-            self._asked, self._found = members, self.reach(members)
-        return self._found
+        asked, rows = np.unique(members, return_inverse=True)
+        return product_cells(*self.paths(asked), rows, products)
 
 
 class Seeded(Reaching):
@@ -68,9 +48,9 @@ class Seeded(Reaching):
         """shape (products, products), no diagonal"""
         self.past = top_cells(past, SEEDS)
 
-    def reach(self, members: NDArray[np.int32]) -> csr_matrix:
+    def paths(self, members: NDArray[np.int32]) -> tuple[csr_matrix, csr_matrix]:
         """See `Reaching`."""
-        return self.past[members] @ self.similarity
+        return self.past[members], self.similarity
 
 
 def decayed_orders(past: Past) -> csr_matrix:
@@ -82,6 +62,15 @@ def decayed_orders(past: Past) -> csr_matrix:
 
 def of_catalogue(orders: csr_matrix, past: Past) -> csr_matrix:
     """The same, of the products that may be recommended."""
-    kept = orders.multiply(past.catalogue).tocsr()
-    kept.eliminate_zeros()
-    return kept
+    kept = past.catalogue[orders.indices]
+    starts = np.concatenate(([0], np.cumsum(kept)))[orders.indptr]
+    return csr_matrix((orders.data[kept], orders.indices[kept], starts), shape=orders.shape)
+
+
+def nearest(rows: csr_matrix, most: int) -> csr_matrix:
+    """shape (columns, columns): for each column the `most` others with the largest dot product."""
+    near = top_of_product(rows.T.tocsr(), rows, most + 1)
+    owners = np.repeat(np.arange(near.shape[0]), np.diff(near.indptr))
+    others = near.indices != owners
+    starts = np.concatenate(([0], np.cumsum(others)))[near.indptr]
+    return csr_matrix((near.data[others], near.indices[others], starts), shape=near.shape)

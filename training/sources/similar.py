@@ -1,10 +1,9 @@
 """Similar: products that the same members buy, by BM25-weighted histories that fade."""
 
-import numpy as np
-from implicit.nearest_neighbours import all_pairs_knn, bm25_weight
+from implicit.nearest_neighbours import bm25_weight
 
 from training.shop import Past
-from training.sources.reaching import Seeded, decayed_orders, of_catalogue
+from training.sources.reaching import Seeded, decayed_orders, nearest, of_catalogue
 from training.sparse import top_cells
 
 KEPT_PRODUCTS = 150
@@ -15,9 +14,5 @@ def fit(past: Past, *, neighbours: int = 200, size: int = 100) -> Seeded:
     """For each product the `neighbours` whose buyers resemble its own most."""
     orders = decayed_orders(past)
     kept = top_cells(of_catalogue(orders, past), KEPT_PRODUCTS)
-    kept.sort_indices()
     weighted = bm25_weight(kept.T.tocsr(), K1=1.2, B=0.75).T.tocsr()
-    near = all_pairs_knn(weighted, neighbours + 1, show_progress=False).tocsr()
-    near.setdiag(0)
-    near.eliminate_zeros()
-    return Seeded(near.astype(np.float32), orders, size)
+    return Seeded(nearest(weighted, neighbours), orders, size)

@@ -11,7 +11,8 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from training.shop import Past
-from training.sources.candidates import Candidates, top_of_rows
+from training.sources.candidates import Candidates
+from training.sparse import top_of_rows
 
 CHUNK = 512
 """members scored at once: 512 x 100,000 products x 4 bytes = 200 MB"""
@@ -35,8 +36,8 @@ class Taste:
         for start in range(0, len(members), CHUNK):
             block = self.member_factors[members[start : start + CHUNK]]
             parts.append(top_of_rows(block @ columns, self.size))
-        counts = np.concatenate([np.diff(part.offsets) for part in parts])
-        products = np.concatenate([part.products for part in parts])
+        counts = np.concatenate([np.diff(offsets) for offsets, _ in parts])
+        products = np.concatenate([products for _, products in parts])
         return Candidates(np.concatenate(([0], np.cumsum(counts))), self.catalogue[products])
 
     def scores(

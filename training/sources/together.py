@@ -1,13 +1,12 @@
 """Bought together: products of one order point at each other, by cosine over orders."""
 
 import numpy as np
-from implicit.nearest_neighbours import all_pairs_knn
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys.history import History
 from training.shop import Past
-from training.sources.reaching import Seeded, decayed_orders
+from training.sources.reaching import Seeded, decayed_orders, nearest
 
 
 def fit(past: Past, *, neighbours: int = 50, size: int = 100) -> Seeded:
@@ -22,11 +21,8 @@ def similarity(past: Past, *, neighbours: int) -> csr_matrix:
     orders, products = orders[allowed], products[allowed]
     norms = np.sqrt(np.maximum(np.bincount(products, minlength=past.n_products), 1))
     shape = (int(orders.max(initial=-1)) + 1, past.n_products)
-    lines = csr_matrix(((1.0 / norms)[products], (orders, products)), shape=shape)
-    near = all_pairs_knn(lines, neighbours + 1, show_progress=False).tocsr()
-    near.setdiag(0)
-    near.eliminate_zeros()
-    return near.astype(np.float32)
+    lines = csr_matrix(((1 / norms)[products], (orders, products)), shape=shape)
+    return nearest(lines, neighbours)
 
 
 def _lines(*histories: History) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
