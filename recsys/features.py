@@ -29,7 +29,10 @@ STATIC = (
     "trend",
     "first_30",
     "first_7",
+    "first_share",
+    "segment",
     "together",
+    "together_latest",
     "similar",
     "neighbours",
     "taste",
@@ -90,7 +93,13 @@ class Evidence:
     first_30: Floats
     first_7: Floats
     """members who bought it for the first time in so many days"""
+    first_leaf: Floats
+    """the same in 30 days, of all products of its category"""
+    segment: Floats
+    """log of its share of the orders of the member's segment against that of everybody's"""
     together: Floats
+    together_latest: Floats
+    """from all orders, and from the latest ones alone"""
     similar: Floats
     neighbours: Floats
     taste: Floats
@@ -151,7 +160,10 @@ def static(e: Evidence) -> Floats:
         np.log((month_of_week + 5) / (e.popular_30 + 5)),
         np.log1p(e.first_30),
         np.log1p(e.first_7),
+        np.log((e.first_30 + 0.5) / (e.first_leaf + 10)),
+        e.segment,
         np.log1p(e.together),
+        np.log1p(e.together_latest),
         np.log1p(e.similar),
         e.neighbours,
         e.taste,

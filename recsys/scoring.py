@@ -17,15 +17,15 @@ REASONS = {
         "idle_orders", "share_of_orders", "loyalty", "rebought", "product_interval",
         *features.CLOCK,
     ),
-    "together": ("together", "session"),
+    "together": ("together", "together_latest", "session"),
     "taste": ("similar", "neighbours", "taste"),
     "category": (
         "category_leaf", "category_parent", "category_root", "category_idle", "brand",
     ),
     "promoted": ("promoted",),
     "popular": (
-        "popular_30", "popular_7", "trend", "first_30", "first_7", "share_of_leaf",
-        "share_of_parent", *features.MEMBER,
+        "popular_30", "popular_7", "trend", "first_30", "first_7", "first_share", "segment",
+        "share_of_leaf", "share_of_parent", *features.MEMBER,
     ),
 }  # fmt: skip
 """Which features speak for which reason. Every feature stands in one."""

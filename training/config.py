@@ -21,14 +21,14 @@ class TrainingSettings(BaseModel):
     """members sampled for each window"""
     negatives: Annotated[int, Field(ge=1)] = 8
     """pairs not bought that the blend learns from for each pair bought"""
-    listed_repeats: Annotated[int, Field(ge=1, le=1000)] = 100
+    listed_repeats: Annotated[int, Field(ge=1, le=1000)] = 60
     listed_new: Annotated[int, Field(ge=1, le=1000)] = 60
     """products of either kind that the blend hands to the trees, for one member"""
     tree_positives: Annotated[int, Field(ge=1)] = 1_000
     """fewer bought pairs of one kind than this teach trees more noise than rules"""
-    trees: Annotated[int, Field(ge=1, le=1000)] = 60
-    tree_rate: Annotated[float, Field(gt=0, le=1)] = 0.15
-    tree_leaves: Annotated[int, Field(ge=2, le=256)] = 15
+    trees: Annotated[int, Field(ge=1, le=1000)] = 80
+    tree_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
+    tree_leaves: Annotated[int, Field(ge=2, le=256)] = 8
     factors: Annotated[int, Field(ge=1, le=1024)] | None = None
     """of taste; by default chosen by the density of the catalogue"""
     iterations: Annotated[int, Field(ge=1, le=100)] = 12

@@ -159,6 +159,7 @@ def _our_rows(
         repeated = collected.count > 0
         scored = {
             "popular": collected.popular_30,
+            "segment": facts.sources.segment.scores(pairs.members, pairs.products),
             "own": collected.decayed_60,
             "together": collected.together,
             "similar": collected.similar,

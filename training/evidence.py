@@ -9,16 +9,16 @@ from scipy.sparse import csr_matrix
 from recsys import features
 from recsys.features import Evidence, Floats
 from recsys.history import KINDS, History
+from training.affinity import IDLE_DAYS, Affinity, affinity
 from training.shop import Past
-from training.sources import Sources, popular
+from training.sources import Sources, popular, together
+from training.sources.reaching import Seeded
 from training.sparse import cells, distinct, locate
 
 BROWSING = [KINDS.index(kind) for kind in ("view", "click", "add_to_cart")]
 BROWSING_DAYS = 30.0
 DECAY_DAYS = 60.0
 """of category and brand affinity"""
-IDLE_DAYS = 365.0
-"""a member who has not bought in a category for a year is as good as new to it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Facts:
 
     past: Past
     sources: Sources
+    latest: Seeded
+    """as `together`, from each member's latest orders alone"""
     sessions: bool
     """whether the log holds enough browsing to speak of sessions"""
     of_pairs: dict[str, Floats]
@@ -47,42 +49,13 @@ class Facts:
     popular_7: Floats
     first_30: Floats
     first_7: Floats
-    affinities: list["Affinity"]
+    affinities: list[Affinity]
     """leaf, parent and root category, then brand"""
     member_orders: Floats
     """shape (members,)"""
     member_days: Floats
     member_idle: Floats
     """shape (members,): days since the first and since the latest order, 0 where there is none"""
-
-
-@dataclass(frozen=True, slots=True)
-class Affinity:
-    """Decayed orders of each member in each class of products."""
-
-    classes: NDArray[np.int32]
-    """shape (products,): -1 is no class"""
-    orders: csr_matrix
-    """shape (members, classes)"""
-    latest: csr_matrix
-    """shape (members, classes): the day of the member's latest order in the class"""
-    popular_30: Floats
-    """shape (classes,): everybody's orders in 30 days"""
-
-    def of(self, pairs: Pairs) -> Floats:
-        """shape (pairs,): the member's orders in the product's class."""
-        return cells(self.orders, pairs.members, self.classes[pairs.products])
-
-    def idle(self, pairs: Pairs, day: float) -> Floats:
-        """shape (pairs,): days since the member's latest order in the product's class."""
-        latest = cells(self.latest, pairs.members, self.classes[pairs.products])
-        return np.where(latest > 0, np.minimum(day - latest, IDLE_DAYS), IDLE_DAYS).astype(
-            np.float32
-        )
-
-    def everybody(self, products: NDArray[np.int32]) -> Floats:
-        """shape (products,): 0 for a product without a class."""
-        return np.append(self.popular_30, np.float32(0))[self.classes[products]]
 
 
 def facts(past: Past, sources: Sources, *, browsing_needed: int) -> Facts:
@@ -97,6 +70,7 @@ def facts(past: Past, sources: Sources, *, browsing_needed: int) -> Facts:
         "idle_orders": pairs.idle_turns.astype(np.float32),
     }
     popular_30 = popular.order_counts(past, days=30)
+    first_30 = popular.first_buyers(past, days=30)
     interval, rebought = _intervals(past)
     offsets = past.purchases.offsets
     started = np.diff(offsets) > 0
@@ -106,16 +80,19 @@ def facts(past: Past, sources: Sources, *, browsing_needed: int) -> Facts:
     return Facts(
         past=past,
         sources=sources,
+        latest=together.from_latest(past, sources.together),
         sessions=_browsing(past.history, past.day) >= browsing_needed,
         of_pairs=of_pairs,
         product_interval=interval,
         rebought=rebought,
         popular_30=popular_30,
         popular_7=popular.order_counts(past, days=7),
-        first_30=popular.first_buyers(past, days=30),
+        first_30=first_30,
         first_7=popular.first_buyers(past, days=7),
         affinities=[
-            _affinity(past, classes, of_pairs["decayed_60"], popular_30)
+            affinity(
+                past, classes, decayed=of_pairs["decayed_60"], popular=popular_30, first=first_30
+            )
             for classes in (*past.categories, past.brands)
         ],
         member_orders=order_numbers(past.purchases).astype(np.float32),
@@ -161,17 +138,20 @@ def collect(facts: Facts, pairs: Pairs) -> Evidence:
         popular_7=_popular(facts, pairs, days=7),
         first_30=facts.first_30[products],
         first_7=facts.first_7[products],
+        first_leaf=leaf.first(products),
+        segment=facts.sources.segment.lift(members, products),
         together=facts.sources.together.scores(members, products),
+        together_latest=facts.latest.scores(members, products),
         similar=facts.sources.similar.scores(members, products),
         neighbours=facts.sources.neighbours.scores(members, products),
         taste=facts.sources.taste.scores(members, products),
-        category_leaf=leaf.of(pairs),
-        category_parent=parent.of(pairs),
-        category_root=root.of(pairs),
-        brand=brand.of(pairs),
-        category_idle=leaf.idle(pairs, past.day),
-        leaf_orders=leaf.everybody(products),
-        parent_orders=parent.everybody(products),
+        category_leaf=leaf.of(members, products),
+        category_parent=parent.of(members, products),
+        category_root=root.of(members, products),
+        brand=brand.of(members, products),
+        category_idle=leaf.idle(members, products, past.day),
+        leaf_orders=leaf.popular(products),
+        parent_orders=parent.popular(products),
         promoted=past.promoted[products],
         member_orders=facts.member_orders[members],
         member_days=facts.member_days[members],
@@ -205,9 +185,10 @@ def of_nobody(facts: Facts) -> Evidence:
         popular_7=facts.popular_7,
         first_30=facts.first_30,
         first_7=facts.first_7,
+        first_leaf=leaf.first(products),
         category_idle=np.full(size, IDLE_DAYS, np.float32),
-        leaf_orders=leaf.everybody(products),
-        parent_orders=parent.everybody(products),
+        leaf_orders=leaf.popular(products),
+        parent_orders=parent.popular(products),
         promoted=past.promoted,
         member_orders=_typical(facts, facts.member_orders),
         member_days=_typical(facts, facts.member_days),
@@ -217,7 +198,7 @@ def of_nobody(facts: Facts) -> Evidence:
 
 _OF_MEMBERS = (
     "count", "decayed_20", "decayed_60", "decayed_180", "faded_5", "latest_5", "idle_orders",
-    "together", "similar", "neighbours", "taste",
+    "segment", "together", "together_latest", "similar", "neighbours", "taste",
     "category_leaf", "category_parent", "category_root", "brand", "session",
 )  # fmt: skip
 
@@ -284,35 +265,6 @@ def _intervals(past: Past) -> tuple[Floats, Floats]:
     rate = again.sum() / max(buyers.sum(), 1)
     interval = np.maximum((gaps + 5 * usual) / (times + 5), 1.0)
     return interval.astype(np.float32), ((again + 2 * rate) / (buyers + 2)).astype(np.float32)
-
-
-def _affinity(
-    past: Past, classes: NDArray[np.int32], decayed: Floats, popular_30: Floats
-) -> Affinity:
-    pairs = past.repeats
-    known = classes >= 0
-    size = int(classes.max(initial=-1)) + 1
-    kept = known[pairs.products]
-    size = max(size, 1)
-    keys = pairs.members()[kept].astype(np.int64) * size + classes[pairs.products[kept]]
-    order = np.argsort(keys, kind="stable")
-    starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
-    place = np.divmod(keys[order][starts], size)
-    shape = (past.n_members, size)
-
-    def folded(values: NDArray[np.floating], fold: np.ufunc) -> csr_matrix:
-        rows = values[kept][order].astype(np.float32)
-        return csr_matrix(
-            (fold.reduceat(rows, starts) if len(starts) else rows, place), shape=shape
-        )
-
-    everybody = np.bincount(classes[known], popular_30[known], size)
-    return Affinity(
-        classes,
-        folded(decayed, np.add),
-        folded(pairs.last, np.maximum),
-        everybody.astype(np.float32),
-    )
 
 
 def _at(values: NDArray[np.floating], rows: NDArray[np.int64]) -> NDArray[np.floating]:

@@ -25,6 +25,8 @@ def locate(
 ) -> tuple[Wide, NDArray[np.bool_]]:
     """Where each wanted cell stands in `columns`, which ascend within a row, and whether it does
     (0 where it does not)."""
+    if not len(columns):  # perhaps without a row, too
+        return np.zeros(len(rows_wanted), np.int64), np.zeros(len(rows_wanted), np.bool_)
     at = _locate(
         offsets.astype(np.int64, copy=False),
         columns.astype(np.int32, copy=False),

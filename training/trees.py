@@ -95,7 +95,7 @@ def _fit(
         max_iter=settings.trees,
         learning_rate=settings.tree_rate,
         max_leaf_nodes=settings.tree_leaves,
-        min_samples_leaf=40,
+        min_samples_leaf=200,
         l2_regularization=5.0,
         max_bins=64,
         early_stopping=False,

@@ -19,7 +19,7 @@ AS_OF = END - timedelta(days=14)
 FAST = TrainingSettings(windows=2, iterations=3, factors=8, horizon_days=14.0)
 K = 5
 METRICS = {"recall", "ndcg", "hit_rate"}
-SOURCES = {"popular", "own", "together", "similar", "neighbours", "taste"}
+SOURCES = {"segment", "popular", "own", "together", "similar", "neighbours", "taste"}
 REFERENCES = {"popular", "popular-segment", "repeat", "als", "bm25"}
 OF_BASKETS = {"global-top", "personal-top", "up-cf", "tifuknn"}
 

@@ -1,4 +1,4 @@
-from math import exp, log1p, sqrt
+from math import exp, log, log1p, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from tests.small_shop import END, MEMBERS, NEVER_BOUGHT
 from tests.training.logs import FIRST, on, shop_of
 from training.config import TrainingSettings
 from training.shop import Past, load
-from training.sources import fit_all, own, popular, taste, together
+from training.sources import fit_all, own, popular, segment, taste, together
 from training.sparse import top_of_rows
 
 DAY = 40.0
@@ -144,10 +144,10 @@ def test_taste_finds_products_of_members_alike(past: Past) -> None:
     members, products = np.nonzero(np.ones_like(bought))
     scores = source.scores(members.astype(np.int32), products.astype(np.int32))
     scores = scores.reshape(bought.shape)
-    assert scores[bought].mean() > scores[~bought].mean() + 0.3
+    assert scores[bought].mean() > 1.5 * scores[~bought].mean()
 
 
-@pytest.mark.parametrize("name", ["popular", "own", "together", "taste"])
+@pytest.mark.parametrize("name", ["popular", "own", "together", "similar", "neighbours", "taste"])
 def test_candidates_are_of_the_catalogue_and_distinct_for_each_member(
     past: Past, name: str
 ) -> None:
@@ -220,3 +220,39 @@ def test_the_log_ends_before_the_as_of_day(hand_made: tuple[Past, list[str]]) ->
     found, _ = hand_made
     assert found.day == on(DAY).timestamp() / 86_400
     assert found.history.days.max() < found.day
+
+
+def test_a_segment_speaks_for_its_members_alone(tmp_path: Path) -> None:
+    rows = [
+        {"member_id": who, "product_id": product, "day": float(day), "order_id": f"{who}{day}"}
+        for who, product in (("a", "tea"), ("b", "tea"), ("c", "salt"), ("d", "salt"), ("e", "tea"))
+        for day in range(30, 36)
+    ]
+    members = [
+        {"member_id": who, "region": region} for who, region in zip("abcd", "nnss", strict=True)
+    ]
+    shop = shop_of(tmp_path, rows, members=members)
+    found = shop.past(FIRST + 36, min_support=1)
+    source = segment.fit(found, size=5)
+    tea, salt = shop.product_ids.index("tea"), shop.product_ids.index("salt")
+    everyone = np.arange(5, dtype=np.int32)
+    lists = source.candidates(everyone)
+    theirs = np.split(lists.products, lists.offsets[1:-1])
+    assert [one.tolist() for one in theirs] == [[tea], [tea], [salt], [salt], []]
+    of_tea = source.lift(everyone, np.full(5, tea, np.int32))
+    # 12 of 12 lines are tea in the north, 0 of 12 in the south; 19 of 32 with one more of each
+    north = log((12 / (19 / 32) + 1_000) / (12 + 1_000))
+    south = log(1_000 / (12 + 1_000))
+    assert of_tea == pytest.approx([north, north, south, south, 0])
+    shares = source.scores(everyone, np.full(5, salt, np.int32))
+    assert shares[2] > shares[0] > shares[4] == 0
+
+
+def test_what_the_latest_orders_point_at_is_told_apart(past: Past) -> None:
+    fitted = together.fit(past)
+    latest = together.from_latest(past, fitted)
+    assert latest.similarity is fitted.similarity
+    repeats = past.repeats
+    expected = np.zeros((past.n_members, past.n_products), np.float32)
+    expected[repeats.members(), repeats.products] = repeats.latest(together.LATEST_ORDERS)
+    assert (latest.past.toarray() == expected).all()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 from training.config import TrainingSettings
 from training.shop import Past
-from training.sources import neighbours, own, popular, similar, taste, together
+from training.sources import neighbours, own, popular, segment, similar, taste, together
 from training.sources.candidates import Source
 from training.sources.reaching import Seeded
 
@@ -15,6 +15,7 @@ class Sources:
     """Every source, fitted on one past. Iterating gives them in this order."""
 
     popular: popular.Popular
+    segment: segment.Segment
     own: own.Own
     together: Seeded
     similar: Seeded
@@ -30,6 +31,7 @@ def fit_all(past: Past, settings: TrainingSettings) -> Sources:
     size = settings.candidates
     return Sources(
         popular=popular.fit(past, size=size),
+        segment=segment.fit(past, size=size),
         own=own.fit(past),
         together=together.fit(past, neighbours=settings.neighbours, size=size),
         similar=similar.fit(past, neighbours=settings.similar, size=size),

@@ -40,7 +40,5 @@ class Own:
 def fit(past: Past) -> Own:
     """Fold the purchases; nothing is learned."""
     decayed = decayed_orders(past)
-    allowed = decayed.multiply(past.catalogue).tocsr()
-    allowed.eliminate_zeros()
-    kept = top_cells(allowed, KEPT_PRODUCTS)
+    kept = top_cells(of_catalogue(decayed, past), KEPT_PRODUCTS)
     return Own(decayed, Candidates(kept.indptr.astype(np.int64), kept.indices))

@@ -57,6 +57,8 @@ class Taste:
         return found
 
 
+DECAY_DAYS = 120.0
+"""taste changes more slowly than what is due again"""
 SPARSE = 0.002
 """share of the cells of members x products that are filled; in an emptier matrix taste takes many
 dimensions, each of them held down, and a purchase is worth much more than silence"""
@@ -67,9 +69,9 @@ WORK = 2.2e10
 def fit(
     past: Past, *, seed: int, factors: int | None = None, iterations: int = 12, size: int = 100
 ) -> Taste:
-    """Factorise log1p(orders) of the catalogue's products; None chooses by their density."""
+    """Factorise log1p(decayed orders) of the catalogue's products; None chooses by density."""
     pairs = past.repeats
-    weights = np.log1p(pairs.counts).astype(np.float32)
+    weights = np.log1p(pairs.decayed(past.day, DECAY_DAYS))
     matrix = csr_matrix(
         (weights, pairs.products, pairs.offsets), shape=(past.n_members, past.n_products)
     )
@@ -81,8 +83,8 @@ def fit(
     with threadpool_limits(1, "blas"):  # implicit's own threads fight BLAS threads, and it warns
         model = AlternatingLeastSquares(
             factors=min(chosen, max(1, len(columns))),
-            regularization=5.0 if sparse else 1.0,
-            alpha=20.0 / np.log(2) if sparse else 1.0,  # one order is worth 20
+            regularization=5.0 if sparse else 10.0,
+            alpha=20.0 / np.log(2) if sparse else 5.0,  # one order is worth 20
             iterations=iterations,
             random_state=seed,
             num_threads=0,

@@ -8,10 +8,23 @@ from recsys.history import History
 from training.shop import Past
 from training.sources.reaching import Seeded, decayed_orders, nearest
 
+LATEST_ORDERS = 3
+"""of a member: what was begun in them is still being completed"""
+
 
 def fit(past: Past, *, neighbours: int = 50, size: int = 100) -> Seeded:
     """Cosine between products over orders, of members and strangers alike."""
     return Seeded(similarity(past, neighbours=neighbours), decayed_orders(past), size)
+
+
+def from_latest(past: Past, fitted: Seeded) -> Seeded:
+    """The same similarity, seeded by each member's latest orders alone."""
+    seeds = past.repeats.latest(LATEST_ORDERS)
+    kept = seeds > 0
+    starts = np.concatenate(([0], np.cumsum(kept)))[past.repeats.offsets]
+    shape = (past.n_members, past.n_products)
+    orders = csr_matrix((seeds[kept], past.repeats.products[kept], starts), shape=shape)
+    return Seeded(fitted.similarity, orders, fitted.size)
 
 
 def similarity(past: Past, *, neighbours: int) -> csr_matrix:
