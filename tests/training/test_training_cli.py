@@ -191,3 +191,25 @@ def test_a_rollback_with_nothing_before_is_refused(command: Command) -> None:
 def test_a_folder_without_models_says_how_to_make_one(command: Command, tmp_path: Path) -> None:
     said = command("models", "list", GUESSLIKE_HOME=str(tmp_path / "fresh")).out
     assert "guesslike train DATASET" in said
+
+
+def test_the_doctor_names_what_it_finds_and_fails_on_what_misleads(
+    command: Command, small_shop: Path, tmp_path: Path
+) -> None:
+    found = only_json(command, "doctor", small_shop)
+    assert [one["placement"] for one in found["placements"]] == [
+        "home",
+        "product",
+        "cart",
+        "search",
+    ]
+    assert not [one for one in found["findings"] if one["gravity"] == "error"]
+    views = pl.read_parquet(small_shop / "events.parquet").with_columns(kind=pl.lit("view"))
+    (tmp_path / "views").mkdir()
+    views.with_columns(order_id=pl.lit(None, pl.String)).write_parquet(
+        tmp_path / "views" / "events.parquet"
+    )
+    ended = command("doctor", tmp_path / "views")
+    assert ended.code == 1
+    assert "no purchases" in ended.out
+    assert "home: no" in ended.out
