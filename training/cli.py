@@ -16,12 +16,13 @@ from rich.console import Console
 from recsys import artifact
 from recsys.dataset import Dataset
 from recsys.errors import DataError
+from training import page
 from training import publish as publishing
 from training.config import TrainingSettings
 from training.doctor import examine
 from training.evaluate import evaluate
 from training.importers import ImportReport, import_complete_journey, import_csv
-from training.run import describe, train
+from training.run import describe, recipe_of, train
 from training.shop import load
 from training.show import show_evaluation, show_examination, show_import
 from training.splits import SplitName
@@ -116,25 +117,34 @@ def evaluate_command(
         float,
         typer.Option(min=0, max=1, help="Test this share of members, cut to 1 or 2 orders."),
     ] = 0.0,
+    against: Annotated[
+        str | None, typer.Option(help="Test the recipe of this version, too, on the same.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page for people.")] = None,
     lists: Annotated[Path | None, typer.Option(help="Write the ranker's lists (Parquet).")] = None,
     as_json: Json = False,
 ) -> None:
     """Train on what was known before the test, and say how good the ranking is."""
     _refuse_contradictions(split, as_of, horizon)
-    if lists is not None and not lists.parent.is_dir():
-        raise DataError(f"--lists {lists}: there is no folder {lists.parent}. Make it first.")
-    settings = composition(ctx).settings.model_copy(
-        update={
-            "horizon_days": _days("7d" if horizon is None else horizon),
-            "min_support": min_support,
-        }
-    )
+    for option, file in (("--lists", lists), ("--html", html)):
+        if file is not None and not file.parent.is_dir():
+            raise DataError(f"{option} {file}: there is no folder {file.parent}. Make it first.")
+    at = composition(ctx)
+    test = {
+        "horizon_days": _days("7d" if horizon is None else horizon),
+        "min_support": min_support,
+    }
+    other = None
+    if against is not None:
+        other = (against, recipe_of(at.models, against).model_copy(update=test))
     with busy(as_json) as step:
         step("reading the dataset")
         found = evaluate(
-            load(Dataset(dataset)), _midnight(as_of), settings,
-            split=split, newcomers=newcomers, k=k, progress=step,
+            load(Dataset(dataset)), _midnight(as_of), at.settings.model_copy(update=test),
+            split=split, newcomers=newcomers, k=k, against=other, progress=step,
         )  # fmt: skip
+        if html is not None:
+            page.write(found, Dataset(dataset), html, progress=step)
     if lists is not None:
         whole = BytesIO()
         found.lists.write_parquet(whole)

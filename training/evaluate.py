@@ -16,44 +16,47 @@ from numpy.typing import NDArray
 
 from recsys import metrics
 from recsys.errors import DataError
-from recsys.metrics import Ranking, Scores
+from recsys.metrics import Scores
 from training import ranker as learning
 from training.config import TrainingSettings
 from training.evidence import Facts, Pairs, order_numbers
 from training.newcomers import with_newcomers
-from training.ranker import Ranker, rank
-from training.references import CHUNK, References
+from training.ranker import Ranker
+from training.rankings import Rows, Task, our_rows, reference_rows
+from training.references import References
 from training.run import as_of_day, date
 from training.shop import Past, Shop
-from training.sparse import distinct, locate, rows_of
+from training.sparse import locate
 from training.splits import ByDate, ByLastOrder, Split, SplitName
 
 TASKS = ("all", "new", "repeat")
 SLICES = {"1-2": (1, 2), "3-5": (3, 5), "6+": (6, 1 << 31)}
 """members by orders before the date"""
 
-Rows = dict[str, Ranking]
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The report as JSON, and the ranker's lists as a table (task, member_id, rank, product_id)."""
+    """The report as JSON, the ranker's lists as a table (task, member_id, rank, product_id), and
+    what both were made of."""
 
     report: dict[str, Any]
     lists: pl.DataFrame
+    found: "Found"
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
-    """What one task counts: its true pairs, and which pairs may be recommended."""
+class Found:
+    """A tested ranker with all lists."""
 
-    truth: Pairs
-    repeated: bool | None
-    """None: any pair"""
-
-    def allows(self, repeated: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        return np.ones_like(repeated) if self.repeated is None else repeated == self.repeated
+    shop: Shop
+    facts: Facts
+    ranker: Ranker
+    tasks: dict[str, Task]
+    rows: dict[str, Rows]
+    """by task: the ranker's, each source's and, if asked for, another recipe's"""
+    references: dict[str, Rows]
 
 
 def evaluate(
@@ -65,13 +68,14 @@ def evaluate(
     newcomers: float = 0.0,
     k: int = 10,
     references: bool = True,
+    against: tuple[str, TrainingSettings] | None = None,
     progress: Progress = lambda step: None,
 ) -> Evaluation:
     """Evaluate the recipe in `settings`; its support, and by date its horizon, are the test's too.
 
     `as_of` None is the end of the data, where only a last basket can be tested. With `newcomers`,
     a share of the members, these lose their past but for the latest one or two orders, and the
-    test is of them alone.
+    test is of them alone. `against` adds a row: another recipe, by a name, learned from the same.
     """
     day = as_of_day(shop, as_of)
     seconds: dict[str, float] = {}
@@ -95,12 +99,20 @@ def evaluate(
         facts = learning.fit_facts(past, settings)
     progress("ranking")
     with _timed(seconds, "ranking"):
-        found = _our_rows(facts, ranker, members, tasks, k)
-    reference_rows: dict[str, Rows] = {task: {} for task in TASKS}
+        found = our_rows(facts, ranker, members, tasks, k)
+    if against is not None:
+        name, recipe = against
+        progress(f"learning the recipe of {name}")
+        with _timed(seconds, "against"):
+            other = learning.learn(_cut(shop, day, recipe, split), recipe).ranker
+            theirs = our_rows(learning.fit_facts(past, recipe), other, members, tasks, k)
+        for task, rows in found.items():
+            rows[name] = theirs[task]["ranker"]
+    compared: dict[str, Rows] = {task: {} for task in TASKS}
     if references:
         progress("computing the references")
         with _timed(seconds, "references"):
-            reference_rows = _reference_rows(References(past, split), past, members, tasks, k)
+            compared = reference_rows(References(past, split), past, members, tasks, k)
     orders = order_numbers(past.purchases)
     report = {
         "as_of": date(day),
@@ -109,12 +121,16 @@ def evaluate(
         "newcomers": newcomers,
         "k": k,
         "tasks": {
-            name: _report(task, found[name], reference_rows[name], orders, k)
+            name: _report(task, found[name], compared[name], orders, k)
             for name, task in tasks.items()
         },
         "seconds": {name: round(spent, 2) for name, spent in seconds.items()},
     }
-    return Evaluation(report, _lists(shop, {name: rows["ranker"] for name, rows in found.items()}))
+    return Evaluation(
+        report,
+        _lists(shop, {name: rows["ranker"] for name, rows in found.items()}),
+        Found(shop, facts, ranker, tasks, found, compared),
+    )
 
 
 def _cut(shop: Shop, day: float, settings: TrainingSettings, split: SplitName) -> Split:
@@ -139,97 +155,17 @@ def _nothing_to_test(
     )
 
 
-def _tasks(past: Past, truth: Pairs) -> dict[str, _Task]:
+def _tasks(past: Past, truth: Pairs) -> dict[str, Task]:
     _, known = locate(past.repeats.offsets, past.repeats.products, truth.members, truth.products)
     return {
-        "all": _Task(truth, None),
-        "new": _Task(Pairs(truth.members[~known], truth.products[~known]), False),
-        "repeat": _Task(Pairs(truth.members[known], truth.products[known]), True),
+        "all": Task(truth, None),
+        "new": Task(Pairs(truth.members[~known], truth.products[~known]), False),
+        "repeat": Task(Pairs(truth.members[known], truth.products[known]), True),
     }
 
 
-def _our_rows(
-    facts: Facts, ranker: Ranker, members: NDArray[np.int32],
-    tasks: dict[str, _Task], k: int,
-) -> dict[str, Rows]:  # fmt: skip
-    """The ranker and each source alone, over the same candidates."""
-    pieces: dict[str, dict[str, list[Ranking]]] = {task: {} for task in tasks}
-    for low in range(0, len(members), 2048):
-        pairs, collected, _, logits = rank(facts, ranker, members[low : low + 2048])
-        repeated = collected.count > 0
-        scored = {
-            "popular": collected.popular_30,
-            "segment": facts.sources.segment.scores(pairs.members, pairs.products),
-            "own": collected.decayed_60,
-            "together": collected.together,
-            "similar": collected.similar,
-            "neighbours": collected.neighbours,
-            "taste": collected.taste,
-            "ranker": logits,
-        }
-        for name, task in tasks.items():
-            allowed = task.allows(repeated)
-            for row, scores in scored.items():
-                silent = (scores == 0) & (row != "ranker")
-                kept = _masked(scores, allowed & ~silent)
-                cut = metrics.ranking(pairs.members, pairs.products, kept, k=k)
-                pieces[name].setdefault(row, []).append(cut)
-    return {task: {row: _join(cuts) for row, cuts in rows.items()} for task, rows in pieces.items()}
-
-
-def _reference_rows(
-    fitted: References, past: Past, members: NDArray[np.int32],
-    tasks: dict[str, _Task], k: int,
-) -> dict[str, Rows]:  # fmt: skip
-    pieces: dict[str, dict[str, list[Ranking]]] = {task: {} for task in tasks}
-    products = np.flatnonzero(past.catalogue)
-    place = np.full(past.n_products, -1)
-    place[products] = np.arange(len(products))
-    for low in range(0, len(members), CHUNK):
-        rows = members[low : low + CHUNK]
-        at, owners = rows_of(past.repeats.offsets, rows)
-        owned = place[past.repeats.products[at]]
-        owners, owned = owners[owned >= 0], owned[owned >= 0]
-        bought = owners * len(products) + owned
-        most = 4 * k + int(np.bincount(owners, minlength=1).max())
-        for reference in fitted.names:
-            block = fitted.block(reference, rows)
-            # the best of all products hold the best new ones too: nobody owns more than `most`
-            above, columns = _best_of_block(block, most)
-            pairs = distinct(np.concatenate((above * len(products) + columns, bought)))
-            above, columns = np.divmod(pairs, len(products))
-            scores, repeated = block[above, columns], np.isin(pairs, bought)
-            for name, task in tasks.items():
-                kept = _masked(scores, task.allows(repeated))
-                cut = metrics.ranking(rows[above], products[columns], kept, k=k)
-                pieces[name].setdefault(reference, []).append(cut)
-    return {task: {row: _join(cuts) for row, cuts in rows.items()} for task, rows in pieces.items()}
-
-
-def _best_of_block(
-    block: NDArray[np.floating], most: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The row and column of each row's largest cells. A few more than k, so that ties are cut
-    alike."""
-    most = min(most, block.shape[1])
-    columns = np.argpartition(-block, most - 1, axis=1)[:, :most]
-    return np.repeat(np.arange(len(block)), most), columns.ravel()
-
-
-def _masked(scores: NDArray[np.floating], allowed: NDArray[np.bool_]) -> NDArray[np.floating]:
-    return np.where(allowed, scores, scores.dtype.type(-np.inf))
-
-
-def _join(cuts: list[Ranking]) -> Ranking:
-    return Ranking(
-        np.concatenate([cut.members for cut in cuts]),
-        np.concatenate([cut.products for cut in cuts]),
-        np.concatenate([cut.ranks for cut in cuts]),
-    )
-
-
 def _report(
-    task: _Task, ours: Rows, references: Rows, orders: NDArray[np.int64], k: int
+    task: Task, ours: Rows, references: Rows, orders: NDArray[np.int64], k: int
 ) -> dict[str, Any]:
     def scores(rows: Rows) -> dict[str, Scores]:
         truth = task.truth

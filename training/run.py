@@ -104,12 +104,25 @@ def _recall_of_current(
     if version is None:
         return None
     try:
-        recipe = TrainingSettings(**artifact.read_manifest(models, version)["config"])
-    except (ModelError, KeyError, ValidationError):
+        recipe = recipe_of(models, version)
+    except ModelError:
         return None  # a broken CURRENT, or another program's: to train again is its mend
     if recipe == settings:
         return recall
     return learning.learn(ByDate(shop, day, recipe), recipe).recall
+
+
+def recipe_of(models: Path, version: str) -> TrainingSettings:
+    """The settings that a version was trained with."""
+    config = artifact.read_manifest(models, version).get("config")
+    try:
+        return TrainingSettings(**(config or {"config": "missing"}))
+    except ValidationError as error:
+        names = ", ".join(str(one["loc"][0]) for one in error.errors())
+        raise ModelError(
+            f"{version} was trained with settings that this program does not know: {names}. "
+            "Compare with a version that this program has trained."
+        ) from error
 
 
 def as_of_day(shop: Shop, as_of: datetime | None) -> float:

@@ -213,3 +213,29 @@ def test_the_doctor_names_what_it_finds_and_fails_on_what_misleads(
     assert ended.code == 1
     assert "no purchases" in ended.out
     assert "home: no" in ended.out
+
+
+def test_an_evaluation_compares_with_a_versions_recipe_and_writes_a_page(
+    command: Command, small_shop: Path, tmp_path: Path
+) -> None:
+    version = only_json(command, "models", "list")["current"]
+    file = tmp_path / "page.html"
+    evaluated = ("evaluate", small_shop, "--as-of", AS_OF, "--against", version, "--html", file)
+    found = only_json(command, *evaluated, **FAST)
+    for task in found["tasks"].values():
+        assert task["rows"][version]["recall"] >= 0
+    text = file.read_text()
+    for said in (
+        version, "popular-segment", "95 %", "By category", "Gini", "calibration", "recall lost",
+        "all of “again”", "orders. Bought last",
+    ):  # fmt: skip
+        assert said.lower() in text.lower(), said
+    assert "<script" not in text
+    assert "http" not in text  # nothing is fetched
+    assert "{{" not in text
+    ended = command("evaluate", small_shop, "--as-of", AS_OF, "--against", "2001-01-01-abc")
+    assert ended.code == 2
+    assert "2001-01-01-abc" in ended.err
+    ended = command("evaluate", small_shop, "--as-of", AS_OF, "--html", tmp_path / "no" / "x.html")
+    assert ended.code == 2
+    assert "no folder" in ended.err
