@@ -26,8 +26,8 @@ class Reached:
 
     @property
     def met(self) -> bool:
-        """Whether it is enough, as printed."""
-        return round(self.reached, 3) >= self.asked
+        """Whether it is enough, to the last digit."""
+        return self.reached >= self.asked
 
 
 def mean(reports: list[Report], task: str, kind: str, row: str, metric: str) -> float | None:
@@ -87,7 +87,7 @@ def bar_table(found: list[Reached]) -> str:
     lines = ["| data | figure | reached | asked |", "|---|---|---|---|"]
     for one in found:
         mark = "" if one.met else " (missed)"
-        lines.append(f"| {one.group} | {one.what} | {one.reached:.3f}{mark} | {one.asked:g} |")
+        lines.append(f"| {one.group} | {one.what} | {one.reached:.4f}{mark} | {one.asked:g} |")
     return "\n".join(lines) + "\n"
 
 
