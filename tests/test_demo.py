@@ -129,7 +129,7 @@ def test_the_real_year_goes_from_import_to_proof(tmp_path: Path) -> None:
     for assumed in ("margin_rate", "coupon_value", "redemption_rate", "incremental_share"):
         assert assumed in text
     sent = count(r"([\d,]+) sent now", text)
-    assert sent == 800
+    assert 0 < sent <= 800  # the campaign caps it; how many are worth it, the model says
     left_out = sum(
         count(rf"([\d,]+) members {why}", text)
         for why in ("have no coupon", "have not consented", "are beyond", "are held out")
