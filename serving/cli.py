@@ -13,9 +13,12 @@ import typer
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from recsys.coupons import Terms
 from serving import drain as draining
+from serving import explain as explaining
 from serving.app import Service, create_app
 from serving.feed import check_numbers, open_feed
 from serving.feed.contract import RecentEvent
@@ -88,6 +91,7 @@ def recommend_command(
     ctx: typer.Context,
     member: Annotated[str, typer.Option("--member")],
     limit: Annotated[int, typer.Option(min=1, max=100)] = 10,
+    explain: Annotated[bool, typer.Option(help="What each score is made of.")] = False,
     clock: Clock = None,
     as_json: Json = False,
 ) -> None:
@@ -96,21 +100,28 @@ def recommend_command(
     now = at.clock(clock)()
     ranker = Ranker(open_current(at.models))
     recent = asyncio.run(_recent(at, ranker, member))
-    items = home_list(ranker, member, at.settings, recent, limit=limit, now=now)
+    asked = home(member, at.settings, limit=limit, now=now)
+    explained = explaining.explain(ranker, asked, recent)
+    facts = [
+        _plain(ranker, item) | ({"parts": asdict(parts)} if explain else {})
+        for item, parts in explained
+    ]
     if as_json:
-        _print_json({"member_id": member, "items": [_plain(ranker, item) for item in items]})
+        version = ranker.model.version
+        _print_json({"member_id": member, "model_version": version, "items": facts})
         return
-    for place, item in enumerate(items, start=1):
-        facts = _plain(ranker, item)
-        print_line(f"{place:3} {facts['title']}: {facts['reason']}")
+    if not explain:
+        for place, one in enumerate(facts, start=1):
+            print_line(f"{place:3} {one['title']}: {one['reason']}")
+        return
+    known = ranker.model.members.row(member) is not None
+    print_line(f"{member}: {'known to' if known else 'not in'} model {ranker.model.version}")
+    Console(soft_wrap=True).print(_table(facts))
 
 
-def home_list(
-    ranker: Ranker, member: str, settings: ServingSettings, recent: list[RecentEvent], *,
-    limit: int, now: datetime,
-) -> list[Item]:  # fmt: skip
-    """A member's home placement, outside of HTTP."""
-    wanted = Request(
+def home(member: str, settings: ServingSettings, *, limit: int, now: datetime) -> Request:
+    """A request for a member's home placement, outside of HTTP."""
+    return Request(
         member_id=member,
         placement="home",
         seeds=[],
@@ -119,7 +130,14 @@ def home_list(
         now=round(now.timestamp() * 1_000_000),
         rest_hours=settings.rest_hours,
     )
-    return recommend(ranker, wanted, recent)
+
+
+def home_list(
+    ranker: Ranker, member: str, settings: ServingSettings, recent: list[RecentEvent], *,
+    limit: int, now: datetime,
+) -> list[Item]:  # fmt: skip
+    """A member's home placement, outside of HTTP."""
+    return recommend(ranker, home(member, settings, limit=limit, now=now), recent)
 
 
 async def drained(at: Composition, dataset: Path) -> list[draining.Part]:
@@ -194,6 +212,25 @@ def _plain(ranker: Ranker, item: Item) -> dict[str, Any]:
         "source": item.source,
         "reason": item.reason.text,
     }
+
+
+def _table(facts: list[dict[str, Any]]) -> Table:
+    table = Table(caption="score = standing + clock + session; listed: place in the model's list")
+    table.add_column("product")
+    for name in ("score", "standing", "clock", "session", "chance", "listed"):
+        table.add_column(name, justify="right")
+    table.add_column("source: reason")
+    for one in facts:
+        parts = one["parts"]
+        table.add_row(
+            Text(one["title"]),
+            f"{one['score']:.2f}",
+            *(f"{parts[name]:+.2f}" for name in ("standing", "clock", "session")),
+            f"{parts['chance']:.1%}",
+            "–" if parts["place"] is None else str(parts["place"]),
+            Text(f"{one['source']}: {one['reason']}"),
+        )
+    return table
 
 
 def _print_json(facts: dict[str, Any]) -> None:

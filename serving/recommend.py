@@ -33,22 +33,24 @@ class Request:
     rest_hours: float
 
 
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What the events say that the model does not contain yet."""
+
+    session: Seeds
+    bought: list[tuple[int, int]]
+    """product and whole day of each purchase"""
+    resting: set[int]
+    """products bought a moment ago"""
+
+
 def recommend(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -> list[Item]:
     """The placement's list: `limit` distinct products while the catalogue has them."""
     now = request.now / DAY_US
     member = None if request.member_id is None else ranker.model.members.row(request.member_id)
     row_of = ranker.product_row
-    session = _session(recent, row_of, now)
-    rest = request.now - request.rest_hours * DAY_US / 24
-    bought, hidden = [], set()
-    for event in recent:
-        if event.kind != "purchase" or event.product_id is None:
-            continue
-        if (row := row_of(event.product_id)) is not None:
-            bought.append((row, floor(event.occurred_at / DAY_US)))
-            if event.occurred_at > rest:
-                hidden.add(row)
-    hidden.update(_rows(request.excluded, row_of))
+    here = present(ranker, request, recent)
+    hidden = here.resting | set(_rows(request.excluded, row_of))
     named = _rows(request.seeds, row_of)
     hidden.update(named)
     excluded = np.array(sorted(hidden), np.int32)
@@ -60,8 +62,8 @@ def recommend(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -
         taken = np.array([pick.product for pick in picks], np.int32)
         picks += ranker.home(
             member,
-            session,
-            bought=bought,
+            here.session,
+            bought=here.bought,
             excluded=np.concatenate((excluded, taken)) if len(taken) else excluded,
             limit=request.limit - len(picks),
             now=now,
@@ -72,6 +74,21 @@ def recommend(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -
         Item(ranker.product_id(pick.product), pick.score, *reasons.of(pick, today))
         for pick in picks
     ]
+
+
+def present(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -> Present:
+    """Read the latest events at the request's instant."""
+    row_of = ranker.product_row
+    rest = request.now - request.rest_hours * DAY_US / 24
+    bought, resting = [], set()
+    for event in recent:
+        if event.kind != "purchase" or event.product_id is None:
+            continue
+        if (row := row_of(event.product_id)) is not None:
+            bought.append((row, floor(event.occurred_at / DAY_US)))
+            if event.occurred_at > rest:
+                resting.add(row)
+    return Present(_session(recent, row_of, request.now / DAY_US), bought, resting)
 
 
 def _rows(ids: Iterable[str], row_of: Callable[[str], int | None]) -> list[int]:

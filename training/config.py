@@ -28,7 +28,8 @@ class TrainingSettings(BaseModel):
     """fewer bought pairs of one kind than this teach trees more noise than rules"""
     trees: Annotated[int, Field(ge=1, le=1000)] = 80
     tree_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
-    tree_leaves: Annotated[int, Field(ge=2, le=256)] = 8
+    tree_leaves: Annotated[int, Field(ge=4, le=256)] = 15
+    """at most; with little to learn from fewer"""
     factors: Annotated[int, Field(ge=1, le=1024)] | None = None
     """of taste; by default chosen by the density of the catalogue"""
     iterations: Annotated[int, Field(ge=1, le=100)] = 12

@@ -103,7 +103,8 @@ def fit(taught: list[Lesson], settings: TrainingSettings) -> Ranker:
         kept = trees.shortlist(logits, lesson.members, lesson.repeated, settings)
         table, repeated = lesson.table[kept], lesson.repeated[kept]
         blended = logits[kept] - blending.session_share(blend, table, repeated)
-        listed.append(Listed(table, blended, repeated, lesson.bought[kept], lesson.weight[kept]))
+        of_pairs = lesson.bought[kept], lesson.weight[kept], lesson.members[kept]
+        listed.append(Listed(table, blended, repeated, *of_pairs))
     return Ranker(blend, trees.fit(listed, settings), settings)
 
 

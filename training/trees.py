@@ -5,7 +5,7 @@ days, or that taste counts for more with a member who hardly repeats.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from recsys import features
 from recsys.features import Floats
 from training.config import TrainingSettings
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
 
 COLUMNS = len(features.STATIC) + len(features.CLOCK)
 """all but the session, which serving adds by itself"""
@@ -29,25 +32,47 @@ class Listed:
     repeated: NDArray[np.bool_]
     bought: NDArray[np.bool_]
     weight: Floats
+    members: NDArray[np.int32]
+    """ascending"""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Trees that learned which of a member's pairs to put first (LambdaRank, Burges 2010).
+
+    A chance is right on average; at the top of a list it need not be. What this order says beyond
+    the chances, which it repeats for the most part, is the residual of a line through them.
+    """
+
+    trees: "Booster"
+    lines: tuple[tuple[float, float], tuple[float, float]]
+    """offset and slope, of new products and of repeats"""
+
+    def beyond(self, table: Floats, logits: Floats, repeated: NDArray[np.bool_]) -> Floats:
+        """shape (pairs,): a score without the part that the logits tell."""
+        offset, slope = np.array(self.lines)[repeated.astype(np.intp)].T
+        found = self.trees.predict(table, raw_score=True) - offset - slope * logits
+        return np.asarray(found, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Trees:
-    """Two classifiers, for repeats and for new products; None leaves the blend's word."""
+    """Chances of repeats and of new products, and an order; None leaves the blend's word."""
 
-    repeat: Any
-    new: Any
+    repeat: "Booster | None"
+    new: "Booster | None"
+    order: Order | None
 
     def logits(self, table: Floats, blended: Floats, repeated: NDArray[np.bool_]) -> Floats:
         """shape (pairs,): without the session. `blended` is the blend's, without it too."""
-        found = blended.copy()
-        for model, rows in ((self.repeat, repeated), (self.new, ~repeated)):
-            if model is not None and rows.any():
-                found[rows] = model.decision_function(_columns(table[rows], blended[rows]))
+        columns = _columns(table, blended)
+        found = _chances(self.repeat, self.new, columns, repeated)
+        if self.order is not None and len(found):
+            found += ORDER_WEIGHT * self.order.beyond(columns, found, repeated)
         return found
 
 
-NO_TREES = Trees(None, None)
+NO_TREES = Trees(None, None, None)
 
 
 def shortlist(
@@ -70,38 +95,90 @@ def fit(listed: list[Listed], settings: TrainingSettings) -> Trees:
     """Fit on the short lists of every lesson."""
     if not listed:
         return NO_TREES
-    models = []
-    for kind in (True, False):
-        rows = [one.repeated == kind for one in listed]
-        table = [
-            _columns(one.table[at], one.blended[at]) for one, at in zip(listed, rows, strict=True)
-        ]
-        bought = [one.bought[at] for one, at in zip(listed, rows, strict=True)]
-        weight = [one.weight[at] for one, at in zip(listed, rows, strict=True)]
-        models.append(
-            _fit(np.concatenate(table), np.concatenate(bought), np.concatenate(weight), settings)
-        )
-    return Trees(*models)
-
-
-def _fit(
-    table: Floats, bought: NDArray[np.bool_], weight: Floats, settings: TrainingSettings
-) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 half of a start-up
-
-    if bought.sum() < settings.tree_positives or bought.all():
-        return None
-    model = HistGradientBoostingClassifier(
-        max_iter=settings.trees,
-        learning_rate=settings.tree_rate,
-        max_leaf_nodes=settings.tree_leaves,
-        min_samples_leaf=200,
-        l2_regularization=5.0,
-        max_bins=64,
-        early_stopping=False,
-        random_state=settings.seed,
+    columns = np.concatenate([_columns(one.table, one.blended) for one in listed])
+    repeated = np.concatenate([one.repeated for one in listed])
+    bought = np.concatenate([one.bought for one in listed])
+    weight = np.concatenate([one.weight for one in listed])
+    # a list is a member's in one lesson
+    sizes = np.concatenate([_sizes(one.members) for one in listed])
+    repeat, new = (
+        _fit_chances(columns[kind], bought[kind], weight[kind], settings)
+        for kind in (repeated, ~repeated)
     )
-    return model.fit(table, bought, sample_weight=weight)
+    if repeat is None and new is None:
+        return NO_TREES
+    chances = _chances(repeat, new, columns, repeated)
+    trees = _booster(columns, bought, settings, _OF_ORDER, group=sizes)
+    scores = trees.predict(columns, raw_score=True)
+    lines = tuple(
+        _line(chances[kind], scores[kind], weight[kind]) for kind in (~repeated, repeated)
+    )
+    return Trees(repeat, new, Order(trees, (lines[0], lines[1])))
+
+
+ORDER_WEIGHT = np.float32(0.3)
+"""what a point of the order is worth in logits; on Complete Journey .3 to .8 are as good"""
+_OF_ORDER: dict[str, Any] = {"objective": "lambdarank", "lambdarank_truncation_level": 20}
+POSITIVES_OF_LEAF = 400
+"""bought pairs that a leaf shall rest on, all leaves of a tree taken together"""
+
+
+def _fit_chances(
+    columns: Floats, bought: NDArray[np.bool_], weight: Floats, settings: TrainingSettings
+) -> "Booster | None":
+    positives = int(bought.sum())
+    if positives < settings.tree_positives or bought.all():
+        return None
+    leaves = min(settings.tree_leaves, max(4, positives // POSITIVES_OF_LEAF))
+    shape = {"objective": "binary", "num_leaves": leaves}
+    return _booster(columns, bought, settings, shape, weight=weight)
+
+
+def _booster(
+    columns: Floats, bought: NDArray[np.bool_], settings: TrainingSettings,
+    more: dict[str, Any], *,
+    weight: Floats | None = None, group: NDArray[np.int64] | None = None,
+) -> "Booster":  # fmt: skip
+    import lightgbm  # noqa: PLC0415 half of a start-up
+
+    chosen = {
+        "num_leaves": settings.tree_leaves,
+        "learning_rate": settings.tree_rate,
+        "min_data_in_leaf": 200,
+        "lambda_l2": 5.0,
+        "max_bin": 63,
+        "seed": settings.seed,
+        "deterministic": True,  # the same model, whatever the machine's cores
+        "force_row_wise": True,
+        "verbose": -1,
+    }
+    data = lightgbm.Dataset(columns, bought.astype(np.float32), weight=weight, group=group)
+    return lightgbm.train(chosen | more, data, settings.trees)
+
+
+def _chances(
+    repeat: "Booster | None", new: "Booster | None", columns: Floats, repeated: NDArray[np.bool_]
+) -> Floats:
+    """shape (pairs,): logits; the last column holds the blend's."""
+    found = columns[:, COLUMNS].copy()
+    for model, rows in ((repeat, repeated), (new, ~repeated)):
+        if model is not None and rows.any():
+            found[rows] = model.predict(columns[rows], raw_score=True)
+    return found
+
+
+def _line(logits: Floats, scores: NDArray[np.float64], weight: Floats) -> tuple[float, float]:
+    """Offset and slope of the least squares' line; nothing where there is no pair."""
+    if not len(logits):
+        return 0.0, 0.0
+    slope, offset = np.polyfit(logits, scores, 1, w=np.sqrt(weight)) if np.ptp(logits) else (0, 0)
+    return float(offset), float(slope)
+
+
+def _sizes(members: NDArray[np.int32]) -> NDArray[np.int64]:
+    """How many pairs each member has, who stand together."""
+    starts = np.flatnonzero(np.diff(members, prepend=-1))
+    return np.diff(np.append(starts, len(members)))
 
 
 def _columns(table: Floats, blended: Floats) -> Floats:

@@ -1,0 +1,1 @@
+"""How time and memory of training grow with the shop."""

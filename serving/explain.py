@@ -1,0 +1,80 @@
+"""What a score is made of: for whoever wonders why a product stands where it stands."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys import features
+from recsys.features import Floats
+from recsys.scoring import sigmoid
+from serving.feed.contract import RecentEvent
+from serving.ranker import NEIGHBOURS_OF_SEED, Ranker, Seeds
+from serving.recommend import DAY_US, Request, present, recommend
+from serving.schemas import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A score as the sum of its parts. Both are logits."""
+
+    place: int | None
+    """in the member's base list as the model wrote it, from 1; None where it is not on it"""
+    standing: float
+    """what waits for the next model: orders, taste, company, categories, popularity"""
+    clock: float
+    """what the days since the last order add: 0 for a product never bought"""
+    session: float
+    """what the latest events add"""
+    chance: float
+    """of a purchase within the model's horizon, as the sum says"""
+
+
+def explain(
+    ranker: Ranker, request: Request, recent: Sequence[RecentEvent]
+) -> list[tuple[Item, Parts]]:
+    """A home list with the parts of each score."""
+    model, today = ranker.model, request.now / DAY_US
+    member = None if request.member_id is None else model.members.row(request.member_id)
+    rows = slice(0, 0)
+    if member is not None:
+        rows = slice(int(model.base.offsets[member]), int(model.base.offsets[member + 1]))
+    listed = np.asarray(model.base.products[rows])
+    now = present(ranker, request, recent)
+    similarity = _similarity(ranker, now.session)
+    explained = []
+    for item in recommend(ranker, request, recent):
+        product = ranker.product_row(item.product_id)
+        assert product is not None
+        found = np.flatnonzero(listed == product)
+        weights, clock = model.blend.new, 0.0
+        if len(found):
+            entry = rows.start + int(found[0])
+            standing = float(model.base.static[entry])
+            last = dict(now.bought).get(product, int(model.base.last_day[entry]))
+            if last > 0:
+                weights = model.blend.repeat
+                days = np.array([last], np.float32)
+                interval = model.base.interval[entry : entry + 1].astype(np.float32)
+                clock = float(model.clock.logits(today, days, interval)[0])
+        else:
+            shift = 0.0 if member is None else float(model.member_static[member])
+            standing = float(model.product_static[product]) + shift
+        of_session = features.SESSION_SCALE * max(similarity[product], 0)
+        session = float(weights.part(features.SESSION)[0] * np.log1p(of_session))
+        total = np.array([standing + clock + session], np.float32)
+        place = int(found[0]) + 1 if len(found) else None
+        parts = Parts(place, standing, clock, session, float(sigmoid(total)[0]))
+        explained.append((item, parts))
+    return explained
+
+
+def _similarity(ranker: Ranker, session: Seeds) -> Floats:
+    """shape (products,): what the session's events say of each product."""
+    near = ranker.model.near
+    found = np.zeros(len(ranker.model.products), np.float32)
+    for product, weight in zip(session.products.tolist(), session.weights.tolist(), strict=True):
+        start = int(near.offsets[product])
+        rows = slice(start, min(int(near.offsets[product + 1]), start + NEIGHBOURS_OF_SEED))
+        found[near.products[rows]] += near.cosine[rows].astype(np.float32) * weight
+    return found
