@@ -85,6 +85,11 @@ class Model:
     """shape (members,): what a member's own pace adds to it"""
     popular: NDArray[np.int32]
     """the whole catalogue as an unknown member would get it, best first"""
+    fresh: NDArray[np.int32]
+    """shape (members, few): products too new to be ranked that may suit a member, best first; -1
+    is none"""
+    fresh_anybody: NDArray[np.int32]
+    """all of them, for a member of whom nothing is known"""
     sellable: NDArray[np.bool_]
     """shape (products,): False where the catalogue says that it is out of stock"""
     order_amount: NDArray[np.float32]
@@ -110,6 +115,11 @@ class Model:
     def horizon_days(self) -> float:
         """A probability is of a purchase within so many days."""
         return float(self.manifest["config"]["horizon_days"])
+
+    @property
+    def exploring(self) -> float:
+        """Share of a home list's places for products too new to be ranked."""
+        return float(self.manifest["config"]["exploring"])
 
     def base_logits(self, rows: slice, now: float) -> Floats:
         """Logits of a stretch of base-list entries at an instant (days since 1970)."""
@@ -145,8 +155,8 @@ class Model:
 
 
 _PLAIN = (
-    "prices", "product_static", "member_static", "popular", "sellable", "order_amount", "visit",
-    "scope_offsets", "scope_coupons",
+    "prices", "product_static", "member_static", "popular", "fresh", "fresh_anybody", "sellable",
+    "order_amount", "visit", "scope_offsets", "scope_coupons",
 )  # fmt: skip
 
 

@@ -47,6 +47,9 @@ def explain(
         product = ranker.product_row(item.product_id)
         assert product is not None
         found = np.flatnonzero(listed == product)
+        if item.reason.code == "fresh":  # no score put it there
+            explained.append((item, Parts(None, item.score, 0.0, 0.0, _chance(item.score))))
+            continue
         weights, clock = model.blend.new, 0.0
         if len(found):
             entry = rows.start + int(found[0])
@@ -62,11 +65,14 @@ def explain(
             standing = float(model.product_static[product]) + shift
         of_session = features.SESSION_SCALE * max(similarity[product], 0)
         session = float(weights.part(features.SESSION)[0] * np.log1p(of_session))
-        total = np.array([standing + clock + session], np.float32)
         place = int(found[0]) + 1 if len(found) else None
-        parts = Parts(place, standing, clock, session, float(sigmoid(total)[0]))
+        parts = Parts(place, standing, clock, session, _chance(standing + clock + session))
         explained.append((item, parts))
     return explained
+
+
+def _chance(logit: float) -> float:
+    return float(sigmoid(np.array([logit], np.float32))[0])
 
 
 def _similarity(ranker: Ranker, session: Seeds) -> Floats:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys import features
 from recsys.features import Floats
+from recsys.ids import unit_interval
 from recsys.model import Model
 from recsys.scoring import REASON_CODES
 from serving import kernel
@@ -89,6 +91,25 @@ class Ranker:
         )
         picks = _picks(found)
         return picks + self._popular_picks(found.products, excluded, limit - len(picks))
+
+    def with_new(
+        self, picks: list[Pick], member: int | None, *, who: str, excluded: Rows, today: int
+    ) -> list[Pick]:
+        """The list with its last places given to products too new to be ranked: of all places the
+        model's share, on each day to other members."""
+        model = self.model
+        choice = model.fresh_anybody if member is None else model.fresh[member]
+        if not len(choice) or not picks:
+            return picks
+        places = floor(len(picks) * model.exploring + unit_interval(f"new {today}", who))
+        taken = {pick.product for pick in picks} | set(excluded.tolist())
+        turned = np.roll(choice, -today)[: len(choice)].tolist()
+        new = [
+            row for row in turned if row >= 0 and row not in taken and model.sellable[row]
+        ][:places]  # fmt: skip
+        kept = picks[: len(picks) - len(new)]
+        lost = picks[len(kept) :]
+        return kept + [Pick(row, pick.score, "fresh") for row, pick in zip(new, lost, strict=True)]
 
     def together(self, seeds: Seeds, *, excluded: Rows, limit: int) -> list[Pick]:
         """What is bought together with the seeds, by the sum of cosines; it may run out."""

@@ -54,5 +54,6 @@ _PLAIN = {
     "taste": _plain("taste", "taste", "Members with a taste like yours buy it"),
     "category": _plain("taste", "category", "From a category you buy often"),
     "promoted": _plain("popular", "promoted", "On promotion now"),
+    "fresh": _plain("fresh", "fresh", "New in the shop"),
     "popular": _plain("popular", "popular", "Popular in the shop now"),
 }

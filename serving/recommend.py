@@ -69,6 +69,9 @@ def recommend(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -
             now=now,
         )
     today = floor(now)
+    if request.placement == "home":
+        who = request.member_id or ""
+        picks = ranker.with_new(picks, member, who=who, excluded=excluded, today=today)
     reasons = ranker.reasons
     return [
         Item(ranker.product_id(pick.product), pick.score, *reasons.of(pick, today))

@@ -24,6 +24,9 @@ class Attributes:
     """shape (CATEGORY_LEVELS, rows): codes from the leaf up, -1 where unknown"""
     brands: NDArray[np.int32]
     """shape (rows,)"""
+    launched: NDArray[np.float64]
+    """shape (rows,): the day of the launch as the row has it; else the day on which the catalogue
+    first named the product, unless that is its first day; NaN where neither is said"""
 
     def at(self, day: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Categories, shape (CATEGORY_LEVELS, products), and brands, shape (products,), as they
@@ -36,6 +39,14 @@ class Attributes:
         codes[CATEGORY_LEVELS, self.products[rows]] = self.brands[rows]
         return codes[:CATEGORY_LEVELS], codes[CATEGORY_LEVELS]
 
+    def launches(self, day: float) -> NDArray[np.float64]:
+        """shape (products,): the day of each launch, as it was known before a day; NaN where it
+        was not."""
+        rows = np.flatnonzero((self.known < day) & ~(self.launched >= day))
+        days = np.full(self.n_products, np.nan)
+        days[self.products[rows]] = self.launched[rows]
+        return days
+
 
 def attributes(catalogue: pl.DataFrame, product_ids: list[str]) -> Attributes:
     """Code the rows of the products table. A null says nothing: what was known before stays."""
@@ -43,7 +54,7 @@ def attributes(catalogue: pl.DataFrame, product_ids: list[str]) -> Attributes:
     rows = (
         pl.DataFrame({"product_id": product_ids})
         .with_row_index("product")
-        .join(catalogue.select("product_id", "valid_from", *both), on="product_id")
+        .join(catalogue.select("product_id", "valid_from", "launched_at", *both), on="product_id")
         .sort("product", "valid_from", nulls_last=False)
         .with_columns(pl.col(both).forward_fill().over("product"))
     )
@@ -52,6 +63,9 @@ def attributes(catalogue: pl.DataFrame, product_ids: list[str]) -> Attributes:
         _dense(rows.select(path.list.head(depth).list.join(" > ")).to_series())
         for depth in (path.list.len(), (path.list.len() - 1).clip(1), pl.lit(1))
     ]
+    named = pl.col("valid_from").min().over("product")
+    later = pl.when(named > pl.col("valid_from").min()).then(named)
+    launched = rows.select(pl.coalesce("launched_at", later).dt.epoch("us") / _DAY_US).to_series()
     known = rows["valid_from"].dt.epoch("us").cast(pl.Float64) / _DAY_US
     return Attributes(
         len(product_ids),
@@ -59,6 +73,7 @@ def attributes(catalogue: pl.DataFrame, product_ids: list[str]) -> Attributes:
         known.fill_null(-np.inf).to_numpy(),
         np.stack(levels),
         _dense(rows["brand"]),
+        launched.cast(pl.Float64).fill_null(np.nan).to_numpy(),
     )
 
 

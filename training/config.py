@@ -1,8 +1,14 @@
 """What a training run may vary. The whole of it stands in the model's manifest."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Evidence = Literal[
+    "popular", "segment", "own", "together", "similar", "neighbours", "taste",
+    "clock", "category", "promoted",
+]  # fmt: skip
+"""the sources, and the kinds of evidence that no source of candidates brings"""
 
 
 class TrainingSettings(BaseModel):
@@ -48,6 +54,12 @@ class TrainingSettings(BaseModel):
     keeps its prior"""
     session_prior: Annotated[float, Field(ge=0)] = 1.0
     """weight of the session where the data has no sessions to learn from"""
+    without: tuple[Evidence, ...] = ()
+    """left out, candidates and features, to see what it earns"""
+    exploring: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    """share of the places of a home list that go to products too new to be ranked"""
+    new_days: Annotated[float, Field(gt=0, le=365)] = 28.0
+    """a product is new for so long after its launch"""
     gate_ratio: Annotated[float, Field(ge=0)] = 0.95
     """a new model's recall against that of CURRENT's recipe on the same data"""
     gate_coverage: Annotated[float, Field(ge=0, le=1)] = 0.01

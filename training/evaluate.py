@@ -20,6 +20,7 @@ from recsys.metrics import Scores
 from training import ranker as learning
 from training.config import TrainingSettings
 from training.evidence import Facts, Pairs, order_numbers
+from training.launches import lately_sold
 from training.newcomers import with_newcomers
 from training.ranker import Ranker
 from training.rankings import Rows, Task, our_rows, reference_rows
@@ -114,6 +115,7 @@ def evaluate(
         with _timed(seconds, "references"):
             compared = reference_rows(References(past, split), past, members, tasks, k)
     orders = order_numbers(past.purchases)
+    launched = lately_sold(past, settings)
     report = {
         "as_of": date(day),
         "split": str(split),
@@ -121,7 +123,7 @@ def evaluate(
         "newcomers": newcomers,
         "k": k,
         "tasks": {
-            name: _report(task, found[name], compared[name], orders, k)
+            name: _report(task, found[name], compared[name], orders=orders, launched=launched, k=k)
             for name, task in tasks.items()
         },
         "seconds": {name: round(spent, 2) for name, spent in seconds.items()},
@@ -165,10 +167,10 @@ def _tasks(past: Past, truth: Pairs) -> dict[str, Task]:
 
 
 def _report(
-    task: Task, ours: Rows, references: Rows, orders: NDArray[np.int64], k: int
-) -> dict[str, Any]:
-    def scores(rows: Rows) -> dict[str, Scores]:
-        truth = task.truth
+    task: Task, ours: Rows, references: Rows, *,
+    orders: NDArray[np.int64], launched: NDArray[np.bool_], k: int,
+) -> dict[str, Any]:  # fmt: skip
+    def scores(rows: Rows, truth: Pairs = task.truth) -> dict[str, Scores]:
         return {
             name: metrics.evaluate(found, truth.members, truth.products, k=k)
             for name, found in rows.items()
@@ -183,6 +185,8 @@ def _report(
     ranker = rows["ranker"]
     before = orders[ranker.members]
     sliced = {name: (before >= low) & (before <= high) for name, (low, high) in SLICES.items()}
+    of_new = launched[task.truth.products]
+    truth = Pairs(task.truth.members[of_new], task.truth.products[of_new])
     return {
         "members": len(ranker.members),
         "rows": means(rows),
@@ -196,6 +200,12 @@ def _report(
             }
             for name, chosen in sliced.items()
             if chosen.any()
+        },
+        "launched": {
+            "products": int(launched.sum()),
+            "members": len(np.unique(truth.members)),
+            "rows": means(scores(ours, truth)),
+            "references": means(scores(references, truth)),
         },
     }
 

@@ -10,6 +10,8 @@ from recsys import features
 from recsys.features import Evidence, Floats
 from recsys.history import KINDS, History
 from training.affinity import IDLE_DAYS, Affinity, affinity
+from training.config import Evidence as Left
+from training.config import TrainingSettings
 from training.shop import Past
 from training.sources import Sources, popular, together
 from training.sources.reaching import Seeded
@@ -37,6 +39,8 @@ class Facts:
     sources: Sources
     latest: Seeded
     """as `together`, from each member's latest orders alone"""
+    without: tuple[Left, ...]
+    """what is left out of candidates and features"""
     sessions: bool
     """whether the log holds enough browsing to speak of sessions"""
     of_pairs: dict[str, Floats]
@@ -58,7 +62,7 @@ class Facts:
     """shape (members,): days since the first and since the latest order, 0 where there is none"""
 
 
-def facts(past: Past, sources: Sources, *, browsing_needed: int) -> Facts:
+def facts(past: Past, sources: Sources, settings: TrainingSettings) -> Facts:
     """Fold a past into tables."""
     pairs = past.repeats
     of_pairs = {
@@ -81,7 +85,8 @@ def facts(past: Past, sources: Sources, *, browsing_needed: int) -> Facts:
         past=past,
         sources=sources,
         latest=together.from_latest(past, sources.together),
-        sessions=_browsing(past.history, past.day) >= browsing_needed,
+        without=settings.without,
+        sessions=_browsing(past.history, past.day) >= settings.browsing_needed,
         of_pairs=of_pairs,
         product_interval=interval,
         rebought=rebought,
@@ -105,7 +110,9 @@ def candidate_pairs(facts: Facts, members: NDArray[np.int32]) -> Pairs:
     """The union of what the sources propose for some members (ascending rows)."""
     keys = []
     n_products = facts.past.n_products
-    for source in facts.sources:
+    for name, source in facts.sources.named():
+        if name in facts.without:
+            continue
         found = source.candidates(members)
         keys.append(members[found.owners()].astype(np.int64) * n_products + found.products)
     union = distinct(np.concatenate(keys))
@@ -158,6 +165,34 @@ def collect(facts: Facts, pairs: Pairs) -> Evidence:
         member_idle=facts.member_idle[members],
         session=session_similarity(facts, pairs),
     )
+
+
+def table(facts: Facts, collected: Evidence) -> Floats:
+    """shape (pairs, len(features.NAMES)): the features, 0 all over where they are left out."""
+    found = features.features(collected, facts.past.day)
+    for left in facts.without:
+        found[:, [features.NAMES.index(name) for name in SPEAKS_THROUGH[left]]] = 0
+    return found
+
+
+SPEAKS_THROUGH: dict[Left, tuple[str, ...]] = {
+    "popular": (
+        "popular_30", "popular_7", "trend", "first_30", "first_7", "first_share",
+        "share_of_leaf", "share_of_parent",
+    ),
+    "segment": ("segment",),
+    "own": (
+        "orders_with", "decayed_20", "decayed_60", "decayed_180", "faded_5", "latest_5",
+        "idle_orders", "share_of_orders", "loyalty", *features.CLOCK,
+    ),
+    "together": ("together", "together_latest", *features.SESSION),
+    "similar": ("similar",),
+    "neighbours": ("neighbours",),
+    "taste": ("taste",),
+    "clock": ("rebought", "product_interval", *features.CLOCK),
+    "category": ("category_leaf", "category_parent", "category_root", "category_idle", "brand"),
+    "promoted": ("promoted",),
+}  # fmt: skip
 
 
 def _popular(facts: Facts, pairs: Pairs, *, days: int) -> Floats:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys import features, metrics
+from recsys import metrics
 from recsys.features import Evidence, Floats
 from recsys.scoring import Blend
 from training import blend as blending
@@ -73,7 +73,7 @@ class Lesson:
 
 def fit_facts(past: Past, settings: TrainingSettings) -> Facts:
     """Fit all sources on a past and fold its tables."""
-    return evidence.facts(past, fit_all(past, settings), browsing_needed=settings.browsing_needed)
+    return evidence.facts(past, fit_all(past, settings), settings)
 
 
 def learn(split: Split, settings: TrainingSettings) -> Learned:
@@ -114,7 +114,7 @@ def rank(
     """All candidate pairs of some members: the pairs, their evidence, features and logits."""
     pairs = evidence.candidate_pairs(facts, members)
     collected = evidence.collect(facts, pairs)
-    table = features.features(collected, facts.past.day)
+    table = evidence.table(facts, collected)
     return pairs, collected, table, ranker.logits(table, pairs.members, collected.count > 0)
 
 
@@ -123,7 +123,7 @@ def _lesson(facts: Facts, window: Window, members: NDArray[np.int32]) -> Lesson:
     for low in range(0, len(members), CHUNK):
         pairs = evidence.candidate_pairs(facts, members[low : low + CHUNK])
         collected = evidence.collect(facts, pairs)
-        table = features.features(collected, facts.past.day)
+        table = evidence.table(facts, collected)
         parts.append((pairs.members, pairs.products, table, collected.count > 0))
     owners, products, table, repeated = (np.concatenate(part) for part in zip(*parts, strict=True))
     sampled = np.isin(window.truth.members, members)

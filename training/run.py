@@ -19,7 +19,7 @@ from recsys.features import Floats
 from recsys.ids import IdIndex
 from recsys.model import BaseLists, Neighbours, blend_to_json, to_arrays
 from recsys.scoring import Blend, ClockCurve
-from training import evidence, shelf
+from training import evidence, launches, shelf
 from training import ranker as learning
 from training.blend import session_share
 from training.config import TrainingSettings
@@ -78,6 +78,9 @@ def _train(
         "order_amount": _order_amounts(past),
         "visit": learned.visit.chance(evidence.member_columns(facts)).astype(np.float16),
     }
+    new = launches.unranked(past, settings)
+    arrays["fresh"] = launches.matched(facts, blend, new)
+    arrays["fresh_anybody"] = launches.for_anybody(facts, blend, new)
     progress("writing the model")
     manifest = {
         "as_of": date(day),
@@ -85,7 +88,7 @@ def _train(
         "window": _window(past),
         "feed": {str(shard): last for shard, last in dataset.feed_sequences().items()},
         "dataset": [list(part) for part in dataset.parts()],
-        "config": settings.model_dump(),
+        "config": settings.model_dump(mode="json"),
         "members": len(shop.member_ids),
         "products": int(past.catalogue.sum()),
         "coverage": _coverage(arrays, past),

@@ -75,6 +75,7 @@ class Shop:
             categories=categories,
             brands=brands,
             promoted=np.zeros(self.n_products, np.float32),
+            launched=self.attributes.launches(day),
             segments=self.segments.at(instants),
             calendar=calendar(instants, dated, strangers),
         )
@@ -103,6 +104,8 @@ class Past:
     """shape (products,): code, -1 where unknown"""
     promoted: NDArray[np.float32]
     """shape (products,): share of stores that promote it at `day`, as known before"""
+    launched: NDArray[np.float64]
+    """shape (products,): the day of the launch, NaN where it is not known"""
     segments: NDArray[np.int32]
     """shape (members,): code, -1 where unknown"""
     calendar: Calendar | None

@@ -171,8 +171,10 @@ def _line(logits: Floats, scores: NDArray[np.float64], weight: Floats) -> tuple[
     """Offset and slope of the least squares' line; nothing where there is no pair."""
     if not len(logits):
         return 0.0, 0.0
-    slope, offset = np.polyfit(logits, scores, 1, w=np.sqrt(weight)) if np.ptp(logits) else (0, 0)
-    return float(offset), float(slope)
+    x, y = np.average(logits, weights=weight), np.average(scores, weights=weight)
+    spread = np.average((logits - x) ** 2, weights=weight)
+    slope = np.average((logits - x) * (scores - y), weights=weight) / spread if spread else 0.0
+    return float(y - slope * x), float(slope)
 
 
 def _sizes(members: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -69,7 +69,7 @@ def test_the_report_has_the_shape_that_is_promised(found: Evaluation) -> None:
     assert (report["as_of"], report["horizon_days"], report["k"]) == (f"{AS_OF:%Y-%m-%d}", 14, K)
     assert set(report["tasks"]) == {"all", "new", "repeat"}
     for task in report["tasks"].values():
-        assert list(task) == ["members", "rows", "references", "slices"]
+        assert list(task) == ["members", "rows", "references", "slices", "launched"]
         assert set(task["rows"]) == SOURCES | {"ranker"}
         assert set(task["references"]) == REFERENCES
         assert set(task["slices"]) <= {"1-2", "3-5", "6+"}

@@ -157,7 +157,7 @@ def test_candidate_pairs_are_the_union_by_member_then_product(facts: Facts) -> N
     keys = pairs.members.astype(np.int64) * facts.past.n_products + pairs.products
     assert (np.diff(keys) > 0).all()
     expected = set()
-    for source in facts.sources:
+    for _, source in facts.sources.named():
         for member in members.tolist():
             found = source.candidates(np.array([member], np.int32))
             expected |= {(member, product) for product in found.products.tolist()}

@@ -17,6 +17,7 @@ from recsys.errors import DataError
 from recsys.model import Model
 from tests.small_shop import END, MEMBERS, PRODUCTS, SOLD_OUT, TIME
 from tests.training.logs import FIRST, dataset_of, on
+from training import evidence
 from training.config import TrainingSettings
 from training.ranker import fit_facts, learn, rank
 from training.run import train
@@ -234,7 +235,7 @@ def test_the_manifest_says_what_the_model_was_made_of(dataset: Path, before: Art
     facts = before.manifest
     assert facts["as_of"] == f"{CUT:%Y-%m-%d}"
     assert facts["window"] == ["2025-01-01", f"{EARLIER:%Y-%m-%d}"]
-    assert facts["config"] == FAST.model_dump()
+    assert facts["config"] == FAST.model_dump(mode="json")
     assert facts["members"] == len(MEMBERS)
     assert 0 < facts["coverage"] <= 1
     assert ["events.parquet", (dataset / "events.parquet").stat().st_size] in facts["dataset"]
@@ -312,3 +313,31 @@ def test_a_shop_with_too_little_support_is_told_the_setting(tmp_path: Path) -> N
         train(data, tmp_path / "models", FAST, as_of=on(0))
     assert on(0).timestamp() / 86_400 == FIRST
     assert artifact.versions(tmp_path / "models") == []
+
+
+def test_a_product_too_new_to_be_ranked_is_matched_with_members(copy: Path, tmp_path: Path) -> None:
+    shelf = "DEPARTMENT 1 > AISLE 2 > SHELF 4"
+
+    def launch(rows: pl.DataFrame) -> pl.DataFrame:
+        new = {"product_id": "new", "title": "New", "category": shelf, "valid_from": EARLIER}
+        return pl.concat([rows, pl.DataFrame([new])], how="diagonal_relaxed")
+
+    rewrite(copy, "products", launch)
+    model = Model.from_artifact(trained(copy, tmp_path))
+    row = model.products.row("new")
+    assert model.fresh_anybody.tolist() == [row]
+    assert model.fresh.shape == (len(model.members), 1)
+    assert (model.fresh == row).all()
+    assert row not in model.base.products
+    earlier = trained(copy, tmp_path, as_of=EARLIER - timedelta(days=1))
+    assert Model.from_artifact(earlier).fresh.shape[1] == 0, "it was not known then"
+
+
+@pytest.mark.parametrize("left", ["own", "taste", "together", "category"])
+def test_what_is_left_out_has_no_weight(copy: Path, tmp_path: Path, left: str) -> None:
+    settings = FAST.model_copy(update={"without": (left,)})
+    version = train(Dataset(copy), tmp_path, settings, as_of=CUT)
+    blend = Model.from_artifact(artifact.open_model(tmp_path, version)).blend
+    silent = evidence.SPEAKS_THROUGH[left]  # type: ignore[index]
+    assert not blend.repeat.part(silent)[:1].any()
+    assert not blend.new.part(silent)[:1].any()

@@ -166,7 +166,7 @@ def test_candidates_are_of_the_catalogue_and_distinct_for_each_member(
 
 
 def test_sources_answer_for_a_member_as_among_others(past: Past) -> None:
-    for source in fit_all(past, TrainingSettings()):
+    for _, source in fit_all(past, TrainingSettings()).named():
         together_found = source.candidates(np.arange(len(MEMBERS), dtype=np.int32))
         alone = source.candidates(np.array([7], np.int32))
         start, stop = together_found.offsets[7:9]
@@ -212,7 +212,7 @@ def test_the_top_of_rows_is_their_largest_positive_cells(
 def test_a_product_that_nobody_bought_is_proposed_to_nobody(past: Past, small_shop: Path) -> None:
     never = load(Dataset(small_shop)).product_ids.index(NEVER_BOUGHT)
     members = np.arange(len(MEMBERS), dtype=np.int32)
-    for source in fit_all(past, TrainingSettings()):
+    for _, source in fit_all(past, TrainingSettings()).named():
         assert never not in source.candidates(members).products
 
 

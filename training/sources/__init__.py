@@ -12,7 +12,7 @@ from training.sources.reaching import Seeded
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Every source, fitted on one past. Iterating gives them in this order."""
+    """Every source, fitted on one past."""
 
     popular: popular.Popular
     segment: segment.Segment
@@ -22,8 +22,9 @@ class Sources:
     neighbours: neighbours.Neighbours
     taste: taste.Taste
 
-    def __iter__(self) -> Iterator[Source]:
-        return iter([getattr(self, field.name) for field in fields(self)])
+    def named(self) -> Iterator[tuple[str, Source]]:
+        """Each with its name, in this order."""
+        return ((field.name, getattr(self, field.name)) for field in fields(self))
 
 
 def fit_all(past: Past, settings: TrainingSettings) -> Sources:
