@@ -83,20 +83,32 @@ def import_files(
 
 @app.command("train")
 def train_command(
-    ctx: typer.Context, dataset: Path, as_of: AsOf = None, as_json: Json = False
+    ctx: typer.Context,
+    dataset: Path,
+    as_of: AsOf = None,
+    tune: Annotated[
+        float, typer.Option(min=0, metavar="MINUTES", help="Search for better settings first.")
+    ] = 0.0,
+    as_json: Json = False,
 ) -> None:
     """Train a new version. It is not published."""
     at = composition(ctx)
     with busy(as_json) as step:
         version = train(
-            Dataset(dataset), at.models, at.settings, as_of=_midnight(as_of), progress=step
-        )
+            Dataset(dataset), at.models, at.settings,
+            as_of=_midnight(as_of), tune_minutes=tune, progress=step,
+        )  # fmt: skip
     manifest = artifact.read_manifest(at.models, version)
     if as_json:
         print_json(_facts(manifest))
         return
     console = Console()
     console.print(f"Trained [bold]{version}[/bold]: {describe(manifest)}.")
+    if (tuned := manifest["tuned"]) and tuned["recall"] is not None:
+        console.print(
+            f"{tuned['trials']} trials: recall@10 on the last horizon {tuned['recall']:.4f}, "
+            f"{tuned['before']:.4f} with the settings as they were."
+        )
     console.print(f"Publish it with: guesslike models publish {version}")
 
 

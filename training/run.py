@@ -27,6 +27,7 @@ from training.evidence import Facts
 from training.ranker import CHUNK, Ranker, rank
 from training.shop import Past, Shop, load
 from training.splits import ByDate
+from training.tune import tune
 
 Progress = Callable[[str], None]
 
@@ -37,24 +38,36 @@ def train(
     settings: TrainingSettings,
     *,
     as_of: datetime | None = None,
+    tune_minutes: float = 0.0,
     progress: Progress = lambda step: None,
 ) -> str:
-    """Train on what was known before `as_of` (midnight UTC) and return the new version."""
+    """Train on what was known before `as_of` (midnight UTC) and return the new version; with
+    `tune_minutes`, search for better settings first."""
     # the order of a sum, and so its last bit, hangs on the number of BLAS threads
     with threadpool_limits(1, "blas"):
-        return _train(dataset, models, settings, as_of, progress)
+        return _train(
+            dataset, models, settings, as_of=as_of, tune_minutes=tune_minutes, progress=progress
+        )
 
 
 def _train(
     dataset: Dataset,
     models: Path,
     settings: TrainingSettings,
+    *,
     as_of: datetime | None,
+    tune_minutes: float,
     progress: Progress,
 ) -> str:
     progress("reading the dataset")
     shop = load(dataset, before=as_of)
     day = as_of_day(shop, as_of)
+    tuned = None
+    if tune_minutes:
+        progress("searching for better settings")
+        journal = models / "tuning.journal"
+        tuned = tune(shop, day, settings, minutes=tune_minutes, journal=journal)
+        settings = tuned.settings
     progress("learning the blend from past horizons")
     learned = learning.learn(ByDate(shop, day, settings), settings)
     blend = learned.ranker.blend
@@ -89,6 +102,7 @@ def _train(
         "feed": {str(shard): last for shard, last in dataset.feed_sequences().items()},
         "dataset": [list(part) for part in dataset.parts()],
         "config": settings.model_dump(mode="json"),
+        "tuned": tuned and {"trials": tuned.trials, "recall": tuned.recall, "before": tuned.before},
         "members": len(shop.member_ids),
         "products": int(past.catalogue.sum()),
         "coverage": _coverage(arrays, past),

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -341,3 +342,19 @@ def test_what_is_left_out_has_no_weight(copy: Path, tmp_path: Path, left: str) -
     silent = evidence.SPEAKS_THROUGH[left]  # type: ignore[index]
     assert not blend.repeat.part(silent)[:1].any()
     assert not blend.new.part(silent)[:1].any()
+
+
+def test_a_search_starts_from_the_settings_and_goes_on_where_it_ended(
+    dataset: Path, tmp_path: Path
+) -> None:
+    def tuned() -> dict[str, Any]:
+        version = train(Dataset(dataset), tmp_path, FAST, as_of=CUT, tune_minutes=0.001)
+        return artifact.read_manifest(tmp_path, version)
+
+    first, second = tuned(), tuned()
+    assert first["tuned"]["trials"] == 1
+    assert first["config"] == FAST.model_dump(mode="json")
+    assert first["tuned"]["before"] == first["tuned"]["recall"] == first["gate"]["recall"]
+    assert second["tuned"]["trials"] == 2
+    assert second["tuned"]["before"] == first["tuned"]["before"] <= second["tuned"]["recall"]
+    assert artifact.versions(tmp_path), "a journal is no version"
