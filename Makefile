@@ -73,4 +73,6 @@ $(READY): requirements.lock pyproject.toml
 	@echo "Set-up: Guesslike itself"
 	@$(RUN)/python -m pip install --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@$(RUN)/python -m pip check --disable-pip-version-check
+	@$(RUN)/python -c "import implicit, lightgbm" || { \
+	  echo "A library of the system is missing; for OpenMP, on Debian or Ubuntu: apt install libgomp1" >&2; exit 2; }
 	@echo "$(CURDIR)" > $(READY)
