@@ -36,9 +36,7 @@ def explain(
     """A home list with the parts of each score."""
     model, today = ranker.model, request.now / DAY_US
     member = None if request.member_id is None else model.members.row(request.member_id)
-    rows = slice(0, 0)
-    if member is not None:
-        rows = slice(int(model.base.offsets[member]), int(model.base.offsets[member + 1]))
+    rows = ranker.entries(member)
     listed = np.asarray(model.base.products[rows])
     now = present(ranker, request, recent)
     similarity = _similarity(ranker, now.session)

@@ -74,7 +74,7 @@ class Ranker:
 
         bought: (product, whole day) of purchases that the model does not contain yet.
         """
-        entries = STRANGER if member is None else self._entries(member)
+        entries = self.entries(member)
         bought_rows, bought_days = _columns(bought)
         found = kernel.best_of_all(
             self._tables,
@@ -93,7 +93,7 @@ class Ranker:
         return picks + self._popular_picks(found.products, excluded, limit - len(picks))
 
     def with_new(
-        self, picks: list[Pick], member: int | None, *, who: str, excluded: Rows, today: int
+        self, picks: list[Pick], member: int | None, *, who: str, hidden: set[int], today: int
     ) -> list[Pick]:
         """The list with its last places given to products too new to be ranked: of all places the
         model's share, on each day to other members."""
@@ -102,11 +102,10 @@ class Ranker:
         if not len(choice) or not picks:
             return picks
         places = floor(len(picks) * model.exploring + unit_interval(f"new {today}", who))
-        taken = {pick.product for pick in picks} | set(excluded.tolist())
-        turned = np.roll(choice, -today)[: len(choice)].tolist()
-        new = [
-            row for row in turned if row >= 0 and row not in taken and model.sellable[row]
-        ][:places]  # fmt: skip
+        taken = {pick.product for pick in picks} | hidden
+        turned = np.roll(choice, -today).tolist()
+        free = [row for row in turned if row >= 0 and row not in taken and model.sellable[row]]
+        new = free[:places]
         kept = picks[: len(picks) - len(new)]
         lost = picks[len(kept) :]
         return kept + [Pick(row, pick.score, "fresh") for row, pick in zip(new, lost, strict=True)]
@@ -128,7 +127,10 @@ class Ranker:
             )
         ]
 
-    def _entries(self, member: int) -> slice:
+    def entries(self, member: int | None) -> slice:
+        """The member's rows of the base lists."""
+        if member is None:
+            return STRANGER
         offsets = self.model.base.offsets
         return slice(int(offsets[member]), int(offsets[member + 1]))
 

@@ -71,7 +71,8 @@ def recommend(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -
     today = floor(now)
     if request.placement == "home":
         who = request.member_id or ""
-        picks = ranker.with_new(picks, member, who=who, excluded=excluded, today=today)
+        known = hidden | {product for product, _ in here.bought}
+        picks = ranker.with_new(picks, member, who=who, hidden=known, today=today)
     reasons = ranker.reasons
     return [
         Item(ranker.product_id(pick.product), pick.score, *reasons.of(pick, today))

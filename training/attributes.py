@@ -50,13 +50,13 @@ class Attributes:
 
 def attributes(catalogue: pl.DataFrame, product_ids: list[str]) -> Attributes:
     """Code the rows of the products table. A null says nothing: what was known before stays."""
-    both = ("category", "brand")
+    stated = ("category", "brand", "launched_at")
     rows = (
         pl.DataFrame({"product_id": product_ids})
         .with_row_index("product")
-        .join(catalogue.select("product_id", "valid_from", "launched_at", *both), on="product_id")
+        .join(catalogue.select("product_id", "valid_from", *stated), on="product_id")
         .sort("product", "valid_from", nulls_last=False)
-        .with_columns(pl.col(both).forward_fill().over("product"))
+        .with_columns(pl.col(stated).forward_fill().over("product"))
     )
     path = pl.col("category").str.split(" > ")
     levels = [

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from recsys import features
 from recsys.features import Floats
 from recsys.scoring import Blend, Weights
+from training.ablation import silent_columns
 from training.config import TrainingSettings
 
 PRIOR = {"decayed_60": 2.0, "together": 1.0, "taste": 1.0, "popular_30": 0.3, "category_leaf": 0.3}
@@ -74,7 +75,7 @@ def _logistic(
     weights[used] = model.coef_[0] / spread[used]
     bias = float(model.intercept_[0] - means[used] @ weights[used])
     if not used[_SESSION]:
-        weights[_SESSION] = settings.session_prior
+        weights[_SESSION] = _prior(settings).weights[_SESSION]
     return Weights(bias, weights, means.astype(np.float32))
 
 
@@ -83,5 +84,6 @@ def _prior(settings: TrainingSettings) -> Weights:
     for name, value in PRIOR.items():
         weights[features.NAMES.index(name)] = value
     weights[_SESSION] = settings.session_prior
+    weights[silent_columns(settings.without)] = 0
     # a purchase of one given candidate within a week: about 1 in 100 on every shop measured
     return Weights(float(np.log(0.01)), weights, np.zeros(len(features.NAMES), np.float32))

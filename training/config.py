@@ -1,14 +1,12 @@
 """What a training run may vary. The whole of it stands in the model's manifest."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-Evidence = Literal[
-    "popular", "segment", "own", "together", "similar", "neighbours", "taste",
-    "clock", "category", "promoted",
-]  # fmt: skip
-"""the sources, and the kinds of evidence that no source of candidates brings"""
+SourceName = Literal["popular", "segment", "own", "together", "similar", "neighbours", "taste"]
+Ablated = SourceName | Literal["clock", "category", "promoted"]
+"""a source, or evidence that no source of candidates brings"""
 
 
 class TrainingSettings(BaseModel):
@@ -54,7 +52,7 @@ class TrainingSettings(BaseModel):
     keeps its prior"""
     session_prior: Annotated[float, Field(ge=0)] = 1.0
     """weight of the session where the data has no sessions to learn from"""
-    without: tuple[Evidence, ...] = ()
+    without: tuple[Ablated, ...] = ()
     """left out, candidates and features, to see what it earns"""
     exploring: Annotated[float, Field(ge=0, le=0.5)] = 0.05
     """share of the places of a home list that go to products too new to be ranked"""
@@ -67,3 +65,10 @@ class TrainingSettings(BaseModel):
     gate_size: Annotated[float, Field(ge=0, le=1)] = 0.5
     """a new model's members and products against those of CURRENT"""
     keep_models: Annotated[int, Field(ge=1)] = 5
+
+    @field_validator("without")
+    @classmethod
+    def _something_is_left(cls, without: tuple[Ablated, ...]) -> tuple[Ablated, ...]:
+        if set(without) >= set(get_args(SourceName)):
+            raise ValueError("it leaves no source of candidates; take at least one out of it")
+        return without

@@ -9,9 +9,9 @@ from scipy.sparse import csr_matrix
 from recsys import features
 from recsys.features import Evidence, Floats
 from recsys.history import KINDS, History
+from training.ablation import silent_columns
 from training.affinity import IDLE_DAYS, Affinity, affinity
-from training.config import Evidence as Left
-from training.config import TrainingSettings
+from training.config import Ablated, TrainingSettings
 from training.shop import Past
 from training.sources import Sources, popular, together
 from training.sources.reaching import Seeded
@@ -39,7 +39,7 @@ class Facts:
     sources: Sources
     latest: Seeded
     """as `together`, from each member's latest orders alone"""
-    without: tuple[Left, ...]
+    without: tuple[Ablated, ...]
     """what is left out of candidates and features"""
     sessions: bool
     """whether the log holds enough browsing to speak of sessions"""
@@ -170,29 +170,8 @@ def collect(facts: Facts, pairs: Pairs) -> Evidence:
 def table(facts: Facts, collected: Evidence) -> Floats:
     """shape (pairs, len(features.NAMES)): the features, 0 all over where they are left out."""
     found = features.features(collected, facts.past.day)
-    for left in facts.without:
-        found[:, [features.NAMES.index(name) for name in SPEAKS_THROUGH[left]]] = 0
+    found[:, silent_columns(facts.without)] = 0
     return found
-
-
-SPEAKS_THROUGH: dict[Left, tuple[str, ...]] = {
-    "popular": (
-        "popular_30", "popular_7", "trend", "first_30", "first_7", "first_share",
-        "share_of_leaf", "share_of_parent",
-    ),
-    "segment": ("segment",),
-    "own": (
-        "orders_with", "decayed_20", "decayed_60", "decayed_180", "faded_5", "latest_5",
-        "idle_orders", "share_of_orders", "loyalty", *features.CLOCK,
-    ),
-    "together": ("together", "together_latest", *features.SESSION),
-    "similar": ("similar",),
-    "neighbours": ("neighbours",),
-    "taste": ("taste",),
-    "clock": ("rebought", "product_interval", *features.CLOCK),
-    "category": ("category_leaf", "category_parent", "category_root", "category_idle", "brand"),
-    "promoted": ("promoted",),
-}  # fmt: skip
 
 
 def _popular(facts: Facts, pairs: Pairs, *, days: int) -> Floats:

@@ -23,6 +23,8 @@ CHUNK = 4096
 
 def unranked(past: Past, settings: TrainingSettings) -> NDArray[np.int32]:
     """Products launched lately that are not in the catalogue yet, the latest launch first."""
+    if not settings.exploring:
+        return np.zeros(0, np.int32)
     lately = past.launched >= past.day - settings.new_days
     rows = np.flatnonzero(lately & ~past.catalogue)
     latest = rows[np.argsort(-past.launched[rows], kind="stable")]

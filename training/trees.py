@@ -84,9 +84,8 @@ def shortlist(
     for kind, most in ((repeated, settings.listed_repeats), (~repeated, settings.listed_new)):
         rows = np.flatnonzero(kind)
         rows = rows[np.lexsort((-logits[rows], members[rows]))]
-        starts = np.flatnonzero(np.diff(members[rows], prepend=-1))
-        sizes = np.diff(np.append(starts, len(rows)))
-        rank = np.arange(len(rows)) - np.repeat(starts, sizes)
+        sizes = _sizes(members[rows])
+        rank = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         kept[rows[rank < most]] = True
     return kept
 

@@ -50,7 +50,7 @@ def tune(
         direction="maximize",
         load_if_exists=True,
     )
-    if not study.trials:
+    if all(trial.params != _defaults(settings) for trial in _complete(study)):
         study.enqueue_trial(_defaults(settings))
 
     def recall(trial: "optuna.Trial") -> float:
@@ -61,7 +61,7 @@ def tune(
         return found
 
     study.optimize(recall, timeout=60 * minutes)
-    done = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
+    done = _complete(study)
     if not done:
         return Tuned(settings, len(study.trials), None, None)
     best = max(done, key=lambda trial: trial.value or 0.0)
@@ -81,6 +81,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "listed_new": (40, 120),
 }
 """of every setting that is searched; between the ends on a logarithmic scale"""
+
+
+def _complete(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
+    """Trials that ended with a figure; one that was killed stays without."""
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
 
 
 def _suggested(trial: "optuna.Trial", settings: TrainingSettings) -> TrainingSettings:

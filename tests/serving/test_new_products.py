@@ -57,9 +57,9 @@ def test_they_stand_last_and_take_no_other_place(ranker: Ranker) -> None:
         assert 2 <= len(at) <= 3
 
 
-def test_what_is_excluded_or_just_bought_is_not_shown_as_new(ranker: Ranker) -> None:
+def test_what_is_excluded_or_bought_since_is_not_shown_as_new(ranker: Ranker) -> None:
     asked = wanted(MEMBERS[0], limit=40, excluded=[NEW[0]])
-    found = ids(recommend(ranker, asked, [happened("purchase", NEW[1])]))
+    found = ids(recommend(ranker, asked, [happened("purchase", NEW[1], hours_ago=72)]))
     assert not {NEW[0], NEW[1]} & set(found)
     assert NEW[2] in found
 

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -5,7 +6,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
@@ -16,10 +17,10 @@ from recsys.artifact import Artifact
 from recsys.dataset import Dataset
 from recsys.errors import DataError
 from recsys.model import Model
-from tests.small_shop import END, MEMBERS, PRODUCTS, SOLD_OUT, TIME
+from tests.small_shop import BEGIN, END, MEMBERS, PRODUCTS, SOLD_OUT, TIME
 from tests.training.logs import FIRST, dataset_of, on
-from training import evidence
-from training.config import TrainingSettings
+from training import ablation
+from training.config import SourceName, TrainingSettings
 from training.ranker import fit_facts, learn, rank
 from training.run import train
 from training.shop import load
@@ -334,14 +335,32 @@ def test_a_product_too_new_to_be_ranked_is_matched_with_members(copy: Path, tmp_
     assert Model.from_artifact(earlier).fresh.shape[1] == 0, "it was not known then"
 
 
+def test_a_later_row_without_a_launch_takes_none_back(copy: Path, tmp_path: Path) -> None:
+    def rows(catalogue: pl.DataFrame) -> pl.DataFrame:
+        first = {"product_id": "new", "launched_at": EARLIER, "valid_from": BEGIN}
+        later = {"product_id": "new", "title": "New", "valid_from": EARLIER}
+        added = pl.DataFrame([first, later], infer_schema_length=None)
+        return pl.concat([catalogue, added], how="diagonal_relaxed")
+
+    rewrite(copy, "products", rows)
+    model = Model.from_artifact(trained(copy, tmp_path))
+    assert model.fresh_anybody.tolist() == [model.products.row("new")]
+
+
+def test_to_leave_every_source_out_is_refused() -> None:
+    with pytest.raises(ValueError, match="leaves no source"):
+        TrainingSettings(without=get_args(SourceName))
+
+
 @pytest.mark.parametrize("left", ["own", "taste", "together", "category"])
 def test_what_is_left_out_has_no_weight(copy: Path, tmp_path: Path, left: str) -> None:
     settings = FAST.model_copy(update={"without": (left,)})
     version = train(Dataset(copy), tmp_path, settings, as_of=CUT)
     blend = Model.from_artifact(artifact.open_model(tmp_path, version)).blend
-    silent = evidence.SPEAKS_THROUGH[left]  # type: ignore[index]
-    assert not blend.repeat.part(silent)[:1].any()
-    assert not blend.new.part(silent)[:1].any()
+    silent = ablation.SPEAKS_THROUGH[left]  # type: ignore[index]
+    assert not blend.repeat.part(silent).any()
+    assert not blend.new.part(silent).any()
+    assert blend.repeat.weights.any()
 
 
 def test_a_search_starts_from_the_settings_and_goes_on_where_it_ended(
@@ -357,4 +376,20 @@ def test_a_search_starts_from_the_settings_and_goes_on_where_it_ended(
     assert first["tuned"]["before"] == first["tuned"]["recall"] == first["gate"]["recall"]
     assert second["tuned"]["trials"] == 2
     assert second["tuned"]["before"] == first["tuned"]["before"] <= second["tuned"]["recall"]
-    assert artifact.versions(tmp_path), "a journal is no version"
+
+
+TRIAL_STATE = 6
+"""in an Optuna journal: a trial began or ended"""
+
+
+def test_a_search_killed_in_its_first_trial_still_compares_with_the_settings(
+    dataset: Path, tmp_path: Path
+) -> None:
+    train(Dataset(dataset), tmp_path, FAST, as_of=CUT, tune_minutes=0.001)
+    journal = tmp_path / "tuning.journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    ended = max(at for at, line in enumerate(lines) if json.loads(line)["op_code"] == TRIAL_STATE)
+    journal.write_text("".join(lines[:ended]))  # its end was never written
+    version = train(Dataset(dataset), tmp_path, FAST, as_of=CUT, tune_minutes=0.001)
+    tuned = artifact.read_manifest(tmp_path, version)["tuned"]
+    assert tuned["before"] == tuned["recall"] is not None
