@@ -13,6 +13,7 @@ from recsys.features import Floats
 from recsys.scoring import Blend, Weights
 from training.ablation import silent_columns
 from training.config import TrainingSettings
+from training.parallel import in_order
 
 PRIOR = {"decayed_60": 2.0, "together": 1.0, "taste": 1.0, "popular_30": 0.3, "category_leaf": 0.3}
 """Weights where a shop has no two horizons to learn from: repeat first, then similar, then
@@ -41,10 +42,11 @@ def fit(examples: list[Examples], settings: TrainingSettings) -> Blend:
     repeated = np.concatenate([example.repeated for example in examples])
     bought = np.concatenate([example.bought for example in examples])
     weight = np.concatenate([example.weight for example in examples])
-    return Blend(
-        repeat=_logistic(table[repeated], bought[repeated], weight[repeated], settings),
-        new=_logistic(table[~repeated], bought[~repeated], weight[~repeated], settings),
+    repeat, new = in_order(
+        lambda kind: _logistic(table[kind], bought[kind], weight[kind], settings),
+        (repeated, ~repeated),
     )
+    return Blend(repeat, new)
 
 
 _SESSION = features.NAMES.index(*features.SESSION)

@@ -5,8 +5,9 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 SourceName = Literal["popular", "segment", "own", "together", "similar", "neighbours", "taste"]
-Ablated = SourceName | Literal["clock", "category", "promoted"]
-"""a source, or evidence that no source of candidates brings"""
+EvidenceName = Literal["clock", "category", "promoted"]
+"""what no source of candidates brings"""
+Ablated = SourceName | EvidenceName
 
 
 class TrainingSettings(BaseModel):
@@ -30,13 +31,14 @@ class TrainingSettings(BaseModel):
     """products of either kind that the blend hands to the trees, for one member"""
     tree_positives: Annotated[int, Field(ge=1)] = 1_000
     """fewer bought pairs of one kind than this teach trees more noise than rules"""
-    trees: Annotated[int, Field(ge=1, le=1000)] = 80
-    tree_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
+    trees: Annotated[int, Field(ge=1, le=1000)] = 60
+    tree_rate: Annotated[float, Field(gt=0, le=1)] = 0.13
     tree_leaves: Annotated[int, Field(ge=4, le=256)] = 15
     """at most; with little to learn from fewer"""
     factors: Annotated[int, Field(ge=1, le=1024)] | None = None
     """of taste; by default chosen by the density of the catalogue"""
-    iterations: Annotated[int, Field(ge=1, le=100)] = 12
+    iterations: Annotated[int, Field(ge=1, le=100)] | None = None
+    """of taste; by default likewise"""
     neighbours: Annotated[int, Field(ge=1, le=1000)] = 50
     """products kept as bought together with one product"""
     similar: Annotated[int, Field(ge=1, le=1000)] = 200

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from recsys import metrics
 from recsys.errors import DataError
@@ -78,6 +79,19 @@ def evaluate(
     a share of the members, these lose their past but for the latest one or two orders, and the
     test is of them alone. `against` adds a row: another recipe, by a name, learned from the same.
     """
+    with threadpool_limits(1, "blas"):  # as `train` does
+        return _evaluate(
+            shop, as_of, settings,
+            split=split, newcomers=newcomers, k=k, references=references, against=against,
+            progress=progress,
+        )  # fmt: skip
+
+
+def _evaluate(
+    shop: Shop, as_of: datetime | None, settings: TrainingSettings, *,
+    split: SplitName, newcomers: float, k: int, references: bool,
+    against: tuple[str, TrainingSettings] | None, progress: Progress,
+) -> Evaluation:  # fmt: skip
     day = as_of_day(shop, as_of)
     seconds: dict[str, float] = {}
     cut = _cut(shop, day, settings, split)

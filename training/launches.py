@@ -12,6 +12,7 @@ from recsys.scoring import Blend
 from training import evidence
 from training.config import TrainingSettings
 from training.evidence import Facts, Pairs
+from training.parallel import in_order, spans
 from training.shop import Past
 
 EACH = 4
@@ -39,8 +40,9 @@ def matched(facts: Facts, blend: Blend, products: NDArray[np.int32]) -> NDArray[
     if not len(products):
         return found
     ascending = np.sort(products)
-    for low in range(0, n_members, CHUNK):
-        members = np.arange(low, min(low + CHUNK, n_members), dtype=np.int32)
+
+    def match(span: slice) -> None:
+        members = np.arange(span.start, span.stop, dtype=np.int32)
         pairs = Pairs(np.repeat(members, len(ascending)), np.tile(ascending, len(members)))
         collected = evidence.collect(facts, pairs)
         bought = collected.count > 0
@@ -49,6 +51,8 @@ def matched(facts: Facts, blend: Blend, products: NDArray[np.int32]) -> NDArray[
         best = np.argsort(-block, axis=1, kind="stable")[:, :EACH]
         open_ = np.take_along_axis(block, best, axis=1) > -np.inf
         found[members] = np.where(open_, ascending[best], -1)
+
+    in_order(match, spans(n_members, CHUNK))
     return found
 
 

@@ -24,6 +24,7 @@ from training import ranker as learning
 from training.blend import session_share
 from training.config import TrainingSettings
 from training.evidence import Facts
+from training.parallel import in_order, spans
 from training.ranker import CHUNK, Ranker, rank
 from training.shop import Past, Shop, load
 from training.splits import ByDate
@@ -152,13 +153,12 @@ def as_of_day(shop: Shop, as_of: datetime | None) -> float:
 
 def base_lists(facts: Facts, ranker: Ranker, settings: TrainingSettings) -> BaseLists:
     """The full pass over members, in chunks."""
-    n_members = facts.past.n_members
-    chunks = [
-        _base_chunk(
-            facts, ranker, np.arange(low, min(low + CHUNK, n_members), dtype=np.int32), settings
-        )
-        for low in range(0, n_members, CHUNK)
-    ]
+
+    def chunk(span: slice) -> dict[str, Array]:
+        members = np.arange(span.start, span.stop, dtype=np.int32)
+        return _base_chunk(facts, ranker, members, settings)
+
+    chunks = in_order(chunk, spans(facts.past.n_members, CHUNK))
     counts = np.concatenate([chunk.pop("counts") for chunk in chunks])
     parts = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
     return BaseLists(np.concatenate(([0], np.cumsum(counts))), **parts)

@@ -1,20 +1,18 @@
 """Look-ups in sparse tables, and products of two of which only a few cells are wanted.
 
 Tables are rows with offsets. The loops are compiled: as matrix products with their sorting they
-take three times as long.
+take three times as long. Each runs on one core without the interpreter's lock; whoever has much to
+do hands it out in parts (`training.parallel`).
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 Wide = NDArray[np.int64]
 Rows = NDArray[np.int32]
 Floats = NDArray[np.float32]
-
-BLOCKS = 16
-"""parts of the rows that are worked on at once, each with one float for each column"""
 
 
 def locate(
@@ -63,7 +61,7 @@ def top_cells(matrix: csr_matrix, most: int) -> csr_matrix:
 def top_of_product(left: csr_matrix, right: csr_matrix, most: int) -> csr_matrix:
     """The `most` largest positive cells of each row of left x right, column numbers ascending.
 
-    As many floats as BLOCKS x columns are held, and of the product nothing but its result.
+    Of the product, nothing but one row and the result is held.
     """
     n_rows, width = left.shape[0], right.shape[1]
     most = min(most, width)
@@ -97,6 +95,15 @@ def top_of_rows(block: Floats, most: int) -> tuple[Wide, Rows]:
     return np.concatenate(([0], np.cumsum(counts))), columns[kept]
 
 
+def dots(
+    left: Floats, right: Floats, rows: NDArray[np.integer], columns: NDArray[np.integer]
+) -> Floats:
+    """shape (rows,): the dot products of some rows of two dense tables."""
+    found = np.empty(len(rows), np.float32)
+    _dots(left, right, rows, columns, found)
+    return found
+
+
 def distinct(keys: Wide) -> Wide:
     """The distinct keys, ascending. np.unique hashes since numpy 2.3, which is slower here."""
     ordered = np.sort(keys)
@@ -112,10 +119,10 @@ def _arrays(matrix: csr_matrix) -> tuple[Wide, Rows, Floats]:
     )
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _locate(offsets, columns, rows_wanted, columns_wanted):  # type: ignore[no-untyped-def]
     found = np.full(len(rows_wanted), -1, np.int64)
-    for at in prange(len(rows_wanted)):
+    for at in range(len(rows_wanted)):
         wanted = columns_wanted[at]
         low, high = offsets[rows_wanted[at]], offsets[rows_wanted[at] + 1]
         end = high
@@ -130,7 +137,7 @@ def _locate(offsets, columns, rows_wanted, columns_wanted):  # type: ignore[no-u
     return found
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _offer(values, places, size, value, place):  # type: ignore[no-untyped-def]
     """Put a value and its place on a heap whose least is at 0, if it is among the largest;
     returns the new size."""
@@ -158,10 +165,10 @@ def _offer(values, places, size, value, place):  # type: ignore[no-untyped-def]
     return size
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _top_cells(offsets, data, starts, most):  # type: ignore[no-untyped-def]
     kept = np.empty(starts[-1], np.int64)
-    for row in prange(len(offsets) - 1):
+    for row in range(len(offsets) - 1):
         low, high = offsets[row], offsets[row + 1]
         if high - low <= most:
             kept[starts[row] : starts[row + 1]] = np.arange(low, high)
@@ -174,60 +181,72 @@ def _top_cells(offsets, data, starts, most):  # type: ignore[no-untyped-def]
     return kept
 
 
-@njit(cache=True)
-def _add_row(row, l_offsets, l_columns, l_data, r_offsets, r_columns, r_data, sums):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)
+def _add_row(  # type: ignore[no-untyped-def]
+    row, l_offsets, l_columns, l_data, r_offsets, r_columns, r_data, sums, seen, touched
+):
+    """Add a row of the product to `sums`; returns how many columns it touches, which stand in
+    `touched` and have `seen` set."""
+    count = 0
     for left in range(l_offsets[row], l_offsets[row + 1]):
         weight, middle = l_data[left], l_columns[left]
         for right in range(r_offsets[middle], r_offsets[middle + 1]):
-            sums[r_columns[right]] += weight * r_data[right]
+            column = r_columns[right]
+            if not seen[column]:
+                seen[column] = True
+                touched[count] = column
+                count += 1
+            sums[column] += weight * r_data[right]
+    return count
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _top_of_product(  # type: ignore[no-untyped-def]
     l_offsets, l_columns, l_data, r_offsets, r_columns, r_data, width, columns, values, counts
 ):
     n_rows, most = columns.shape
-    for block in prange(BLOCKS):
-        sums = np.zeros(width, np.float32)
-        places = np.empty(most, np.int64)
-        for row in range(n_rows * block // BLOCKS, n_rows * (block + 1) // BLOCKS):
-            _add_row(row, l_offsets, l_columns, l_data, r_offsets, r_columns, r_data, sums)
-            size = 0
-            for left in range(l_offsets[row], l_offsets[row + 1]):
-                middle = l_columns[left]
-                for right in range(r_offsets[middle], r_offsets[middle + 1]):
-                    column = r_columns[right]
-                    if sums[column] > 0:
-                        size = _offer(values[row], places, size, sums[column], column)
-                    sums[column] = 0
-            order = np.argsort(places[:size])
-            columns[row, :size] = places[:size][order]
-            values[row, :size] = values[row, :size][order]
-            counts[row] = size
+    sums, seen = np.zeros(width, np.float32), np.zeros(width, np.bool_)
+    touched = np.empty(width, np.int32)
+    best, places = np.empty(most, np.float32), np.empty(most, np.int64)
+    for row in range(n_rows):
+        count = _add_row(
+            row, l_offsets, l_columns, l_data, r_offsets, r_columns, r_data, sums, seen, touched
+        )
+        size = 0
+        for at in range(count):
+            column = touched[at]
+            value = sums[column]
+            sums[column], seen[column] = 0, False
+            if value > 0 and (size < most or value > best[0]):
+                size = _offer(best, places, size, value, column)
+        order = np.argsort(places[:size])
+        columns[row, :size] = places[:size][order]
+        values[row, :size] = best[:size][order]
+        counts[row] = size
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _product_cells(  # type: ignore[no-untyped-def]
     l_offsets, l_columns, l_data, r_offsets, r_columns, r_data, width, starts, wanted, found
 ):
-    n_rows = len(starts) - 1
-    for block in prange(BLOCKS):
-        sums = np.zeros(width, np.float32)
-        for row in range(n_rows * block // BLOCKS, n_rows * (block + 1) // BLOCKS):
-            if starts[row] == starts[row + 1]:
-                continue
-            _add_row(row, l_offsets, l_columns, l_data, r_offsets, r_columns, r_data, sums)
-            for at in range(starts[row], starts[row + 1]):
-                found[at] = sums[wanted[at]]
-            for left in range(l_offsets[row], l_offsets[row + 1]):
-                middle = l_columns[left]
-                sums[r_columns[r_offsets[middle] : r_offsets[middle + 1]]] = 0
+    sums, seen = np.zeros(width, np.float32), np.zeros(width, np.bool_)
+    touched = np.empty(width, np.int32)
+    for row in range(len(starts) - 1):
+        if starts[row] == starts[row + 1]:
+            continue
+        count = _add_row(
+            row, l_offsets, l_columns, l_data, r_offsets, r_columns, r_data, sums, seen, touched
+        )
+        for at in range(starts[row], starts[row + 1]):
+            found[at] = sums[wanted[at]]
+        for at in range(count):
+            sums[touched[at]], seen[touched[at]] = 0, False
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _top_of_rows(block, columns, counts):  # type: ignore[no-untyped-def]
     n_rows, most = columns.shape
-    for row in prange(n_rows):
+    for row in range(n_rows):
         values, size = np.empty(most, np.float32), 0
         places = np.empty(most, np.int64)
         for column in range(block.shape[1]):
@@ -235,3 +254,14 @@ def _top_of_rows(block, columns, counts):  # type: ignore[no-untyped-def]
                 size = _offer(values, places, size, block[row, column], column)
         columns[row, :size] = np.sort(places[:size])
         counts[row] = size
+
+
+# the order of a sum is free: without that a loop over factors is not vectorised
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _dots(left, right, rows, columns, found):  # type: ignore[no-untyped-def]
+    for at in range(len(rows)):
+        one, other = left[rows[at]], right[columns[at]]
+        total = np.float32(0)
+        for factor in range(len(one)):
+            total += one[factor] * other[factor]
+        found[at] = total

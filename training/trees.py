@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recsys import features
 from recsys.features import Floats
 from training.config import TrainingSettings
+from training.parallel import in_order
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -83,11 +84,17 @@ def shortlist(
     kept = np.zeros(len(logits), np.bool_)
     for kind, most in ((repeated, settings.listed_repeats), (~repeated, settings.listed_new)):
         rows = np.flatnonzero(kind)
-        rows = rows[np.lexsort((-logits[rows], members[rows]))]
-        sizes = _sizes(members[rows])
-        rank = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        kept[rows[rank < most]] = True
+        kept[rows[best(logits[rows], members[rows], most)]] = True
     return kept
+
+
+def best(scores: Floats, lists: NDArray[np.integer], most: int) -> NDArray[np.int64]:
+    """Rows, ascending, of the `most` highest scores of each list, whose rows stand together."""
+    sizes = _sizes(lists)
+    starts = np.cumsum(sizes) - sizes
+    order = np.lexsort((-scores, np.repeat(np.arange(len(sizes)), sizes)))
+    rank = np.arange(len(order)) - np.repeat(starts, sizes)
+    return np.sort(order[rank < most])
 
 
 def fit(listed: list[Listed], settings: TrainingSettings) -> Trees:
@@ -99,15 +106,17 @@ def fit(listed: list[Listed], settings: TrainingSettings) -> Trees:
     bought = np.concatenate([one.bought for one in listed])
     weight = np.concatenate([one.weight for one in listed])
     # a list is a member's in one lesson
-    sizes = np.concatenate([_sizes(one.members) for one in listed])
-    repeat, new = (
-        _fit_chances(columns[kind], bought[kind], weight[kind], settings)
-        for kind in (repeated, ~repeated)
+    lists = np.concatenate([one.members + (np.int64(nth) << 32) for nth, one in enumerate(listed)])
+    repeat, new = in_order(
+        lambda kind: _fit_chances(columns[kind], bought[kind], weight[kind], settings),
+        (repeated, ~repeated),
     )
     if repeat is None and new is None:
         return NO_TREES
     chances = _chances(repeat, new, columns, repeated)
-    trees = _booster(columns, bought, settings, _OF_ORDER, group=sizes)
+    top = best(chances, lists, ORDERED)
+    chances, columns, repeated, weight = chances[top], columns[top], repeated[top], weight[top]
+    trees = _booster(columns, bought[top], settings, _OF_ORDER, group=_sizes(lists[top]))
     scores = trees.predict(columns, raw_score=True)
     lines = tuple(
         _line(chances[kind], scores[kind], weight[kind]) for kind in (~repeated, repeated)
@@ -115,6 +124,9 @@ def fit(listed: list[Listed], settings: TrainingSettings) -> Trees:
     return Trees(repeat, new, Order(trees, (lines[0], lines[1])))
 
 
+ORDERED = 40
+"""pairs of one list, by their chances, that the order is learned from: what lies deeper is hardly
+shown, and with all 120 it takes three times as long to be no better"""
 ORDER_WEIGHT = np.float32(0.3)
 """what a point of the order is worth in logits; on Complete Journey .3 to .8 are as good"""
 _OF_ORDER: dict[str, Any] = {"objective": "lambdarank", "lambdarank_truncation_level": 20}
@@ -176,10 +188,10 @@ def _line(logits: Floats, scores: NDArray[np.float64], weight: Floats) -> tuple[
     return float(y - slope * x), float(slope)
 
 
-def _sizes(members: NDArray[np.int32]) -> NDArray[np.int64]:
-    """How many pairs each member has, who stand together."""
-    starts = np.flatnonzero(np.diff(members, prepend=-1))
-    return np.diff(np.append(starts, len(members)))
+def _sizes(lists: NDArray[np.integer]) -> NDArray[np.int64]:
+    """How many pairs each list has, which stand together."""
+    starts = np.flatnonzero(np.diff(lists, prepend=-1))
+    return np.diff(np.append(starts, len(lists)))
 
 
 def _columns(table: Floats, blended: Floats) -> Floats:

@@ -18,8 +18,6 @@ from benchmarks.quality.plan import GROUPS, Group
 from benchmarks.quality.report import Reached, bar_table, bars, table
 from benchmarks.quality.shops import SHOPS
 
-BEGIN, END = "<!-- quality: begin -->", "<!-- quality: end -->"
-
 
 def dataset(shop: str, data: Path, home: Path) -> Path | None:
     """The shop as a dataset, made on first need; None if its files are not there."""
@@ -52,12 +50,14 @@ def reports(group: Group, data: Path, home: Path, *, again: bool) -> list[dict[s
     return found
 
 
-def between(page: str, text: str) -> str:
-    """The page with the text between its markers."""
-    if BEGIN not in page or END not in page:
-        raise SystemExit(f"The page needs the lines {BEGIN} and {END}.")
-    head, _, rest = page.partition(BEGIN)
-    return f"{head}{BEGIN}\n\n{text}\n{END}{rest.partition(END)[2]}"
+def write_between(page: Path, name: str, text: str) -> None:
+    """Replace what a page has between the markers of a name."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    whole = page.read_text()
+    if begin not in whole or end not in whole:
+        raise SystemExit(f"{page} needs the lines {begin} and {end}.")
+    head, _, rest = whole.partition(begin)
+    page.write_text(f"{head}{begin}\n\n{text}\n{end}{rest.partition(end)[2]}")
 
 
 def main() -> None:
@@ -83,7 +83,7 @@ def main() -> None:
             reached += bars(group, found)
     text = "\n".join([bar_table(reached), *tables])
     if asked.write:
-        asked.write.write_text(between(asked.write.read_text(), text))
+        write_between(asked.write, "quality", text)
     print(text)
 
 

@@ -1,14 +1,15 @@
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from benchmarks.quality import run
+from benchmarks.quality import ablation, run
 from benchmarks.quality.plan import GROUPS, Bar, Group
 from benchmarks.quality.report import bar_table, bars, table
 from benchmarks.quality.shops import amazon_cds
 from recsys.dataset import Dataset
+from training.config import SourceName
 
 GROUP = Group(
     "amazon", "A shop", "none", (), (None,),
@@ -56,13 +57,28 @@ def test_windows_without_files_are_left_out_and_kept_reports_are_not_run_again(
     assert run.reports(group, tmp_path, tmp_path / "home", again=False) == [report(0.3)]
 
 
-def test_a_page_is_written_between_its_markers() -> None:
-    page = f"a\n{run.BEGIN}\nold\n{run.END}\nb\n"
-    once = run.between(page, "new\n")
+def test_a_page_is_written_between_its_markers(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- one: begin -->\nold\n<!-- one: end -->\nb\n")
+    run.write_between(page, "one", "new\n")
+    once = page.read_text()
     assert "old" not in once
-    assert run.between(once, "new\n") == once
+    run.write_between(page, "one", "new\n")
+    assert page.read_text() == once
     with pytest.raises(SystemExit, match="needs the lines"):
-        run.between("no markers", "new")
+        run.write_between(page, "two", "new")
+
+
+def test_an_ablation_tells_the_change_of_each_figure() -> None:
+    found = {str(name or "nothing"): [0.2, 0.4, 0.1, 0.1] for name in ablation.LEFT_OUT}
+    found["own"] = [0.1, 0.5, 0.1, 0.101]
+    rows = {
+        line.split("|")[1].strip(): line for line in ablation.table([("A", found)]).splitlines()
+    }
+    assert [cell.strip() for cell in rows["`own`"].split("|")[2:-1]] == [
+        "-50.0 %", "+25.0 %", "+0.0 %", "+1.0 %",
+    ]  # fmt: skip
+    assert {f"`{name}`" for name in get_args(SourceName)} <= rows.keys()
 
 
 def test_a_split_without_times_becomes_two_days(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ A past is a vector of faded orders times the rarity of the product (tf-idf); lik
 cosine.
 """
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
@@ -32,14 +34,15 @@ class Neighbours(Reaching):
         self._pool_orders = orders[self.pool]
         self._pool_orders.data = np.minimum(self._pool_orders.data, 1)
         self.near = near
-        self._asked = np.zeros(0, np.int32)
-        self._nearest = orders[:0]
+        self._last = threading.local()
 
     def paths(self, members: NDArray[np.int32]) -> tuple[csr_matrix, csr_matrix]:
-        """See `Reaching`. The last answer is kept: a chunk's candidates are scored next."""
-        if not np.array_equal(self._asked, members) or not len(members):
-            self._asked, self._nearest = members, self._near(members)
-        return self._nearest, self._pool_orders
+        """See `Reaching`. The last answer is kept: a thread's candidates are scored next."""
+        asked, nearest = getattr(self._last, "answer", (None, None))
+        if asked is None or not np.array_equal(asked, members):
+            nearest = self._near(members)
+            self._last.answer = members, nearest
+        return nearest, self._pool_orders
 
     def _near(self, members: NDArray[np.int32]) -> csr_matrix:
         near = top_of_product(self.pasts[members], self._pool_pasts, self.near + 1)

@@ -11,7 +11,7 @@ from training.sources.candidates import Candidates
 from training.sources.reaching import decayed_orders, of_catalogue
 from training.sparse import cells, rows_of, top_cells
 
-KEPT_PRODUCTS = 500
+KEPT_PRODUCTS = 300
 """candidates of one member: a shop's buyers and resellers can have thousands of products"""
 
 

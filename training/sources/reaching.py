@@ -4,8 +4,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
+from training.parallel import in_order, spans
 from training.shop import Past
 from training.sources.candidates import Candidates
 from training.sparse import product_cells, top_cells, top_of_product
@@ -13,6 +14,10 @@ from training.sparse import product_cells, top_cells, top_of_product
 DECAY_DAYS = 60.0
 SEEDS = 100
 """products of a member's past that point at others: those with the most decayed orders"""
+
+
+AT_ONCE = 4096
+"""products whose nearest are sought at once"""
 
 
 class Reaching(ABC):
@@ -69,7 +74,14 @@ def of_catalogue(orders: csr_matrix, past: Past) -> csr_matrix:
 
 def nearest(rows: csr_matrix, most: int) -> csr_matrix:
     """shape (columns, columns): for each column the `most` others with the largest dot product."""
-    near = top_of_product(rows.T.tocsr(), rows, most + 1)
+    columns = rows.T.tocsr()
+    near = vstack(
+        in_order(
+            lambda span: top_of_product(columns[span], rows, most + 1),
+            spans(columns.shape[0], AT_ONCE),
+        ),
+        format="csr",
+    )
     owners = np.repeat(np.arange(near.shape[0]), np.diff(near.indptr))
     others = near.indices != owners
     starts = np.concatenate(([0], np.cumsum(others)))[near.indptr]

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from training.shop import Past
 from training.sources.candidates import Candidates
-from training.sparse import top_of_rows
+from training.sparse import dots, top_of_rows
 
 CHUNK = 512
 """members scored at once: 512 x 100,000 products x 4 bytes = 200 MB"""
@@ -44,30 +44,30 @@ class Taste:
         self, members: NDArray[np.int32], products: NDArray[np.int32]
     ) -> NDArray[np.float32]:
         """The dot products of the pairs."""
-        found = np.empty(len(products), np.float32)
-        step = 1 << 18  # 64 MB of gathered factors at 64 dimensions
-        for start in range(0, len(products), step):
-            rows = slice(start, start + step)
-            np.einsum(
-                "ij,ij->i",
-                self.member_factors[members[rows]],
-                self.product_factors[products[rows]],
-                out=found[rows],
-            )
-        return found
+        return dots(self.member_factors, self.product_factors, members, products)
 
 
 DECAY_DAYS = 120.0
 """taste changes more slowly than what is due again"""
 SPARSE = 0.002
 """share of the cells of members x products that are filled; in an emptier matrix taste takes many
-dimensions, each of them held down, and a purchase is worth much more than silence"""
-WORK = 2.2e10
-"""factors squared x (members + products), at most: about 5 s an iteration"""
+dimensions, each of them held down, and more iterations, and a purchase is worth much more than
+silence"""
+LEARNING = 2.2e10
+"""factors squared x (members + products), at most: about 5 s an iteration on two cores"""
+SCORING = 2e12
+"""factors x members x products, at most: about half a minute for the pass over members"""
+FEWEST = 64
+"""factors, of any shop"""
 
 
 def fit(
-    past: Past, *, seed: int, factors: int | None = None, iterations: int = 12, size: int = 100
+    past: Past,
+    *,
+    seed: int,
+    factors: int | None = None,
+    iterations: int | None = None,
+    size: int = 100,
 ) -> Taste:
     """Factorise log1p(decayed orders) of the catalogue's products; None chooses by density."""
     pairs = past.repeats
@@ -78,14 +78,13 @@ def fit(
     columns = np.flatnonzero(past.catalogue).astype(np.int32)
     active = int((np.diff(pairs.offsets) > 0).sum())
     sparse = len(weights) < SPARSE * active * len(columns)
-    most = int(np.sqrt(WORK / max(active + len(columns), 1)))
-    chosen = factors or (min(512, most) if sparse else 64)
+    chosen = factors or (_many(active, len(columns)) if sparse else FEWEST)
     with threadpool_limits(1, "blas"):  # implicit's own threads fight BLAS threads, and it warns
         model = AlternatingLeastSquares(
             factors=min(chosen, max(1, len(columns))),
             regularization=5.0 if sparse else 10.0,
             alpha=20.0 / np.log(2) if sparse else 5.0,  # one order is worth 20
-            iterations=iterations,
+            iterations=iterations or (12 if sparse else 6),
             random_state=seed,
             num_threads=0,
         )
@@ -93,3 +92,10 @@ def fit(
     products = np.zeros((past.n_products, model.factors), np.float32)
     products[columns] = model.item_factors
     return Taste(np.asarray(model.user_factors, np.float32), products, columns, size)
+
+
+def _many(members: int, products: int) -> int:
+    """The dimension of a sparse shop, as large as the time allows."""
+    learned = np.sqrt(LEARNING / max(members + products, 1))
+    scored = SCORING / max(members * products, 1)
+    return max(FEWEST, int(min(512, learned, scored)))
