@@ -16,16 +16,18 @@ HELD_OUT = 0.2
 """of what a member bought, where there is no later purchase to learn from"""
 
 
-def lessons(split: Split, settings: TrainingSettings) -> Iterator[Window]:
-    """The `windows` windows before a split's test, the latest last."""
+def lessons(split: Split, settings: TrainingSettings) -> Iterator[tuple[Window, NDArray[np.int32]]]:
+    """The `windows` windows before a split's test, the latest last, each with the members (rows,
+    ascending) to learn from."""
     found = False
     for level in range(settings.windows, 0, -1):
         window = split.window(level)
         if len(window.truth.members):
             found = True
-            yield window
+            yield window, sample(window, split.shop, settings.window_members)
     if not found and isinstance(split, ByDate):
-        yield from held_out(split.shop, split.day, settings)
+        for window in held_out(split.shop, split.day, settings):
+            yield window, np.unique(window.truth.members)
 
 
 def sample(window: Window, shop: Shop, most: int) -> NDArray[np.int32]:
@@ -47,7 +49,8 @@ def held_out(shop: Shop, day: float, settings: TrainingSettings) -> list[Window]
     everyone = Window(whole, Pairs(several, np.zeros_like(several)))
     rng = np.random.default_rng([settings.seed, int(day)])
     hidden = rng.random(len(products)) < HELD_OUT
-    hidden &= np.isin(members, sample(everyone, shop, settings.window_members))
+    chosen = sample(everyone, shop, settings.windows * settings.window_members)
+    hidden &= np.isin(members, chosen)
     hidden &= whole.catalogue[products]
     if not hidden.any():
         return []

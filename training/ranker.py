@@ -12,7 +12,7 @@ from training import blend as blending
 from training import evidence, trees, visit
 from training.config import TrainingSettings
 from training.evidence import Facts, Pairs
-from training.lessons import lessons, sample
+from training.lessons import lessons
 from training.parallel import in_order, spans
 from training.shop import Past
 from training.sources import fit_all
@@ -81,9 +81,8 @@ def fit_facts(past: Past, settings: TrainingSettings) -> Facts:
 def learn(split: Split, settings: TrainingSettings) -> Learned:
     """Learn from the windows before a split's test."""
     learned, columns, came = [], [], []
-    for window in lessons(split, settings):
+    for window, members in lessons(split, settings):
         facts = fit_facts(window.past, settings)
-        members = sample(window, split.shop, settings.window_members)
         learned.append(_lesson(facts, window, members))
         known = facts.member_orders > 0
         columns.append(evidence.member_columns(facts)[known])

@@ -246,12 +246,14 @@ def _product_cells(  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _top_of_rows(block, columns, counts):  # type: ignore[no-untyped-def]
     n_rows, most = columns.shape
+    values, places = np.empty(most, np.float32), np.empty(most, np.int64)
     for row in range(n_rows):
-        values, size = np.empty(most, np.float32), 0
-        places = np.empty(most, np.int64)
+        size, least = 0, np.float32(0)
         for column in range(block.shape[1]):
-            if block[row, column] > 0:
+            if block[row, column] > least:
                 size = _offer(values, places, size, block[row, column], column)
+                if size == most:
+                    least = values[0]
         columns[row, :size] = np.sort(places[:size])
         counts[row] = size
 
