@@ -42,6 +42,8 @@ class Neighbours:
     """shape (products + 1,)"""
     products: NDArray[np.int32]
     cosine: NDArray[np.float16]
+    orders: NDArray[np.int32]
+    """orders that hold both"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class Model:
     products: IdIndex
     base: BaseLists
     near: Neighbours
+    orders: NDArray[np.int32]
+    """shape (products,): orders that hold it"""
     titles: Texts
     categories: Texts
     prices: NDArray[np.float32]
@@ -110,6 +114,11 @@ class Model:
     def clock(self) -> ClockCurve:
         """The blend's clock."""
         return ClockCurve.of(self.blend)
+
+    @property
+    def all_orders(self) -> int:
+        """Orders that the model knows."""
+        return int(self.manifest["orders"])
 
     @property
     def horizon_days(self) -> float:
@@ -155,8 +164,8 @@ class Model:
 
 
 _PLAIN = (
-    "prices", "product_static", "member_static", "popular", "fresh", "fresh_anybody", "sellable",
-    "order_amount", "visit", "scope_offsets", "scope_coupons",
+    "orders", "prices", "product_static", "member_static", "popular", "fresh", "fresh_anybody",
+    "sellable", "order_amount", "visit", "scope_offsets", "scope_coupons",
 )  # fmt: skip
 
 

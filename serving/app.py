@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from threadpoolctl import threadpool_info
@@ -38,6 +38,7 @@ from serving.schemas import (
     RecommendBody,
 )
 from serving.settings import ServingSettings
+from serving.wording import language_of
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +137,7 @@ def create_app(service: Service) -> FastAPI:
         cart: Annotated[list[Id], Query(max_length=100)] = [],  # noqa: B006
         exclude: Annotated[list[Id], Query(max_length=500)] = [],  # noqa: B006
         limit: Annotated[int, Query(ge=1)] = 20,
+        accept_language: Annotated[str | None, Header()] = None,
     ) -> Response:
         """Ranked products for a member, a visitor, or anybody."""
         wanted = Wanted(
@@ -146,11 +148,14 @@ def create_app(service: Service) -> FastAPI:
             limit=limit,
             now=microseconds(),
             rest_hours=settings.rest_hours,
+            language=language_of(accept_language),
         )
         return await answer(wanted, visitor_id, product_id)
 
     @app.post("/v1/recommendations", responses=openapi.of(Recommendations))
-    async def post_recommendations(body: RecommendBody) -> Response:
+    async def post_recommendations(
+        body: RecommendBody, accept_language: Annotated[str | None, Header()] = None
+    ) -> Response:
         """The same with the ids in the body, for addresses end up in logs."""
         wanted = Wanted(
             member_id=body.member_id,
@@ -160,6 +165,7 @@ def create_app(service: Service) -> FastAPI:
             limit=body.limit,
             now=microseconds(),
             rest_hours=settings.rest_hours,
+            language=language_of(accept_language),
         )
         return await answer(wanted, body.visitor_id, body.product_id)
 
@@ -167,11 +173,15 @@ def create_app(service: Service) -> FastAPI:
     async def get_coupons(
         member_id: Annotated[str, Query(min_length=1, max_length=128)],
         limit: Annotated[int, Query(ge=1, le=50)] = 3,
+        accept_language: Annotated[str | None, Header()] = None,
     ) -> Response:
         """The coupons that a member can use now, the one worth most first."""
         model = live.published.ranker.model
         now = service.now().timestamp() / 86_400
-        items = coupons.offers(model, member_id, service.terms, limit=limit, now=now)
+        language = language_of(accept_language)
+        items = coupons.offers(
+            model, member_id, service.terms, limit=limit, now=now, language=language
+        )
         return _json(Coupons(uuid.uuid4().hex, model.version, items))
 
     @app.post("/v1/events")

@@ -6,12 +6,13 @@ from recsys.coupons import Terms
 from recsys.model import Model
 from recsys.offers import worth
 from serving.schemas import CouponItem, Evidence, Reason
+from serving.wording import WORDING, Language
 
 PRODUCTS_SHOWN = 3
 
 
 def offers(
-    model: Model, member_id: str, terms: Terms, *, limit: int, now: float
+    model: Model, member_id: str, terms: Terms, *, limit: int, now: float, language: Language = "en"
 ) -> list[CouponItem]:
     """The valid coupons that earn something, the one worth most first; none for a stranger."""
     member = model.members.row(member_id)
@@ -36,13 +37,15 @@ def offers(
                 coupon.campaign_id,
                 coupon.title or f"Coupon {coupon.coupon_id}",
                 round(float(chance[row]), 4),
-                *_products(model, member, row),
+                *_products(model, member, row, language),
             )
         )
     return items
 
 
-def _products(model: Model, member: int, coupon: int) -> tuple[list[str], Reason]:
+def _products(
+    model: Model, member: int, coupon: int, language: Language
+) -> tuple[list[str], Reason]:
     """Products of the scope in the member's base list, in its order, and what that says."""
     offsets = model.base.offsets
     shown = model.base.products[int(offsets[member]) : int(offsets[member + 1])]
@@ -54,7 +57,5 @@ def _products(model: Model, member: int, coupon: int) -> tuple[list[str], Reason
     ]
     ids = [model.products.text(product) for product in inside[:PRODUCTS_SHOWN]]
     title = model.titles[inside[0]] or ids[0]
-    text = f"Counts for {title}" + (
-        f" and {len(inside) - 1} more of your usual products" if len(inside) > 1 else ""
-    )
+    text = WORDING[language].scope(title, len(inside) - 1)
     return ids, Reason("scope", text, Evidence(product_id=ids[0]))

@@ -67,7 +67,7 @@ class Candidates(NamedTuple):
     products: Rows
     similarity: Floats
     strongest: Rows
-    """the seed that points most at each; NOWHERE where none does"""
+    """the entry of the neighbours that points most at each; NOWHERE where none does"""
 
 
 class Found(NamedTuple):
@@ -76,8 +76,8 @@ class Found(NamedTuple):
     products: Rows
     scores: Doubles
     """rounded: they order one answer"""
-    seeds: Rows
-    """the seed that points most at each; NOWHERE where none does"""
+    entries: Rows
+    """the entry of the neighbours that points most at each; NOWHERE where none does"""
     reasons: NDArray[np.uint8]
     """index into scoring.REASON_CODES"""
     last_day: Rows
@@ -129,8 +129,8 @@ def best_of_all(
         if at < n_own:
             reasons[rank] = own.reasons[at]
             every[rank] = np.int32(np.rint(_FLOAT_OF[own.interval[at]]))
-    seed = candidates.strongest[chosen]
-    return Found(products[chosen], _rounded(scores[chosen]), seed, reasons, last[chosen], every)
+    entries = candidates.strongest[chosen]
+    return Found(products[chosen], _rounded(scores[chosen]), entries, reasons, last[chosen], every)
 
 
 @njit(cache=True)
@@ -144,8 +144,8 @@ def best_together(
     chosen = _top(tables, products, scores, excluded, limit)
     never = np.zeros(len(chosen), np.int32)
     reasons = np.full(len(chosen), _TOGETHER)
-    seed = candidates.strongest[chosen]
-    return Found(products[chosen], _rounded(scores[chosen]), seed, reasons, never, never)
+    entries = candidates.strongest[chosen]
+    return Found(products[chosen], _rounded(scores[chosen]), entries, reasons, never, never)
 
 
 @njit(cache=True)
@@ -183,7 +183,7 @@ def _gather(
             to.similarity[place] += says
             if says > loudest[place]:  # a return points down, and speaks for nothing
                 loudest[place] = says
-                to.strongest[place] = seeds[at]
+                to.strongest[place] = entry
     return total
 
 

@@ -13,4 +13,6 @@ class Pick(NamedTuple):
     last_day: int = 0
     every_days: int = 0
     seed: int | None = None
-    """the product that pointed here"""
+    """the product that pointed here most"""
+    entry: int = -1
+    """where: the entry of the model's neighbours"""

@@ -89,7 +89,7 @@ class Ranker:
             np.float32(now),
             limit,
         )
-        picks = _picks(found)
+        picks = self._picks(found)
         return picks + self._popular_picks(found.products, excluded, limit - len(picks))
 
     def with_new(
@@ -121,11 +121,12 @@ class Ranker:
             limit,
         )
         return [
-            Pick(product, score, "together", seed=seed)
-            for product, score, seed in zip(
-                found.products.tolist(), found.scores.tolist(), found.seeds.tolist(), strict=True
+            Pick(product, score, "together", seed=seed, entry=entry)
+            for product, score, seed, entry in zip(
+                found.products.tolist(), found.scores.tolist(), self._seeds(found),
+                found.entries.tolist(), strict=True,
             )
-        ]
+        ]  # fmt: skip
 
     def entries(self, member: int | None) -> slice:
         """The member's rows of the base lists."""
@@ -133,6 +134,28 @@ class Ranker:
             return STRANGER
         offsets = self.model.base.offsets
         return slice(int(offsets[member]), int(offsets[member + 1]))
+
+    def _picks(self, found: Found) -> list[Pick]:
+        """What the session points at says so, unless the member buys it again and again; other
+        products of the base list carry their reason there, and the rest is popular."""
+        picks = []
+        columns = (column.tolist() for column in found)
+        for seed, facts in zip(self._seeds(found), zip(*columns, strict=True), strict=True):
+            product, score, entry, code, last_day, every_days = facts
+            if code == _AGAIN:
+                pick = Pick(product, score, "again", last_day, every_days)
+            elif entry == NOWHERE:
+                pick = Pick(product, score, REASON_CODES[code])
+            else:
+                pick = Pick(product, score, "session", seed=seed, entry=entry)
+            picks.append(pick)
+        return picks
+
+    def _seeds(self, found: Found) -> list[int]:
+        """Whose the entries are; without meaning where there is none."""
+        offsets = self._tables.near_offsets
+        seeds: list[int] = (np.searchsorted(offsets, found.entries, side="right") - 1).tolist()
+        return seeds
 
     def _popular_picks(self, taken: Rows, excluded: Rows, missing: int) -> list[Pick]:
         """Fill the shelf from the catalogue; short only where the catalogue is."""
@@ -160,22 +183,6 @@ def _tables(model: Model) -> Tables:
         session_new=blend.new.part(features.SESSION)[0],
         places=np.full(len(model.products), NOWHERE, np.int32),
     )
-
-
-def _picks(found: Found) -> list[Pick]:
-    """What the session points at says so, unless the member buys it again and again; other
-    products of the base list carry their reason there, and the rest is popular."""
-    picks = []
-    columns = (column.tolist() for column in found)
-    for product, score, seed, code, last_day, every_days in zip(*columns, strict=True):
-        if code == _AGAIN:
-            pick = Pick(product, score, "again", last_day, every_days)
-        elif seed == NOWHERE:
-            pick = Pick(product, score, REASON_CODES[code])
-        else:
-            pick = Pick(product, score, "session", seed=seed)
-        picks.append(pick)
-    return picks
 
 
 def _bits(mapped: NDArray[np.float16]) -> Halves:

@@ -5,6 +5,7 @@ from functools import lru_cache
 from recsys.model import Model
 from serving.picks import Pick
 from serving.schemas import Evidence, Reason
+from serving.wording import LANGUAGES, WORDING, Language
 
 REMEMBERED = 20_000
 """sentences that a worker remembers: about 10 MB"""
@@ -18,42 +19,42 @@ class Reasons:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._again = lru_cache(REMEMBERED)(_again)
-        self._seeded = lru_cache(REMEMBERED)(self._of_seed)
+        self._company = lru_cache(REMEMBERED)(self._of_entry)
 
-    def of(self, pick: Pick, today: int) -> Why:
+    def of(self, pick: Pick, today: int, language: Language) -> Why:
         """`today`: whole days since 1970."""
         if pick.reason == "again":
-            return self._again(today - pick.last_day, pick.every_days)
+            return self._again(today - pick.last_day, pick.every_days, language)
         if pick.seed is not None:
-            return self._seeded(pick.reason, pick.seed)
-        return _PLAIN[pick.reason]
+            return self._company(pick.reason, pick.seed, pick.entry, language)
+        return _PLAIN[language, pick.reason]
 
-    def _of_seed(self, code: str, seed: int) -> Why:
-        product_id = self._model.products.text(seed)
-        title = self._model.titles[seed] or product_id
-        text = f"Often bought together with {title}"
+    def _of_entry(self, code: str, seed: int, entry: int, language: Language) -> Why:
+        """What the orders say of a product (an entry of the neighbours) and the seed it is of."""
+        model, wording = self._model, WORDING[language]
+        both, of_seed = int(model.near.orders[entry]), int(model.orders[seed])
+        of_other = int(model.orders[model.near.products[entry]])
+        lift = round(both * model.all_orders / (of_seed * of_other), 1)
+        seed_id = model.products.text(seed)
+        text = wording.company(model.titles[seed] or seed_id, both, of_seed, lift)
         if code == "session":
-            text += ", which you saw or bought lately"
-        return "together", Reason(code, text, Evidence(product_id=product_id))
+            text = wording.seen(text)
+        evidence = Evidence(product_id=seed_id, orders=both, of_orders=of_seed, lift=lift)
+        return "together", Reason(code, text, evidence)
 
 
-def _again(days: int, every: int) -> Why:
+def _again(days: int, every: int, language: Language) -> Why:
     days, every = max(0, days), max(1, every)
-    ago = {0: "today", 1: "yesterday"}.get(days, f"{days} days ago")
-    rhythm = "every day" if every == 1 else f"about every {every} days"
-    text = f"You buy it {rhythm}, last {ago}"
+    text = WORDING[language].again(days, every)
     return "own", Reason("again", text, Evidence(last_days_ago=days, every_days=every))
 
 
-def _plain(source: str, code: str, text: str) -> Why:
-    return source, Reason(code, text, Evidence())
-
-
-_PLAIN = {
-    "together": _plain("together", "together", "Often bought together with what you buy"),
-    "taste": _plain("taste", "taste", "Members with a taste like yours buy it"),
-    "category": _plain("taste", "category", "From a category you buy often"),
-    "promoted": _plain("popular", "promoted", "On promotion now"),
-    "fresh": _plain("fresh", "fresh", "New in the shop"),
-    "popular": _plain("popular", "popular", "Popular in the shop now"),
+_SOURCES = {
+    "together": "together", "taste": "taste", "category": "taste",
+    "promoted": "popular", "fresh": "fresh", "popular": "popular",
+}  # fmt: skip
+_PLAIN: dict[tuple[Language, str], Why] = {
+    (language, code): (source, Reason(code, WORDING[language].plain[code], Evidence()))
+    for language in LANGUAGES
+    for code, source in _SOURCES.items()
 }

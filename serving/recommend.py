@@ -13,6 +13,7 @@ from serving.feed.contract import RecentEvent
 from serving.picks import Pick
 from serving.ranker import NO_SEEDS, Ranker, Seeds
 from serving.schemas import Item
+from serving.wording import Language
 
 Placement = Literal["home", "product", "cart"]
 DAY_US = 86_400_000_000
@@ -31,6 +32,8 @@ class Request:
     limit: int
     now: int
     rest_hours: float
+    language: Language = "en"
+    """of the reasons"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,9 @@ def recommend(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -
         picks = ranker.with_new(picks, member, who=who, hidden=known, today=today)
     reasons = ranker.reasons
     return [
-        Item(ranker.product_id(pick.product), pick.score, *reasons.of(pick, today))
+        Item(
+            ranker.product_id(pick.product), pick.score, *reasons.of(pick, today, request.language)
+        )
         for pick in picks
     ]
 

@@ -15,6 +15,12 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     product_id: str | None = None
     last_days_ago: int | None = None
     every_days: int | None = None
+    orders: int | None = None
+    """orders that hold both this product and `product_id`"""
+    of_orders: int | None = None
+    """orders that hold `product_id`"""
+    lift: float | None = None
+    """times as many as if the two had nothing to do with each other"""
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):

@@ -27,6 +27,8 @@ from training.evidence import Facts
 from training.parallel import in_order, spans
 from training.ranker import CHUNK, Ranker, rank
 from training.shop import Past, Shop, load
+from training.sources import together
+from training.sources.together import Counts
 from training.splits import ByDate
 from training.tune import tune
 
@@ -81,12 +83,13 @@ def _train(
             "orders. Set GUESSLIKE_TRAINING__MIN_SUPPORT lower, or --as-of later."
         )
     facts = learning.fit_facts(past, settings)
+    orders = together.counts(past, facts.sources.together.similarity)
     progress("ranking for every member")
     arrays = {
         **to_arrays("members", IdIndex.build(shop.member_ids)),
         **to_arrays("products", IdIndex.build(shop.product_ids)),
         **to_arrays("base", base_lists(facts, learned.ranker, settings)),
-        **to_arrays("near", _neighbours(facts)),
+        **_company(facts, orders),
         **_unknown_member(facts, blend),
         **shelf.arrays(dataset, shop, as_of),
         "order_amount": _order_amounts(past),
@@ -106,6 +109,7 @@ def _train(
         "tuned": tuned and {"trials": tuned.trials, "recall": tuned.recall, "before": tuned.before},
         "members": len(shop.member_ids),
         "products": int(past.catalogue.sum()),
+        "orders": orders.all,
         "coverage": _coverage(arrays, past),
         "gate": {"recall": learned.recall, "current": current},
         "blend": blend_to_json(blend),
@@ -189,15 +193,18 @@ def _base_chunk(
     }
 
 
-def _neighbours(facts: Facts) -> Neighbours:
+def _company(facts: Facts, counts: Counts) -> dict[str, Array]:
+    """What is bought together, and in how many orders."""
     near = facts.sources.together.similarity
     owners = np.repeat(np.arange(near.shape[0]), np.diff(near.indptr))
     order = np.lexsort((-near.data, owners))
-    return Neighbours(
+    neighbours = Neighbours(
         near.indptr.astype(np.int64),
         near.indices[order].astype(np.int32),
         near.data[order].astype(np.float16),
+        counts.of_pair[order],
     )
+    return {**to_arrays("near", neighbours), "orders": counts.of_product}
 
 
 def _unknown_member(facts: Facts, blend: Blend) -> dict[str, Array]:

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys import artifact
 from recsys.artifact import Artifact
+from recsys.dataset import Dataset
 from recsys.errors import ModelError
 from recsys.model import BaseLists, Model, Texts
 from tests.small_shop import END, MEMBERS, NEVER_BOUGHT, PRODUCTS, SOLD_OUT, category, price
@@ -65,6 +67,23 @@ def test_neighbours_are_never_the_product_itself_and_bundles_find_each_other(mod
     assert model.near.products[first] == PRODUCTS.index("p11")
     descending = np.diff(model.near.cosine.astype(float)) <= 0
     assert descending[np.diff(owners) == 0].all()
+
+
+def test_company_is_counted_in_orders_that_anyone_can_count_again(
+    model: Model, small_shop: Path
+) -> None:
+    bought = Dataset(small_shop).read("events").filter(pl.col("kind") == "purchase")
+    day = pl.col("occurred_at").dt.date()
+    whole = pl.coalesce("order_id", pl.format("{} {}", "member_id", day), "event_id")
+    lines = bought.select(whole.alias("order"), "product_id").unique().drop_nulls()
+    held: dict[str, set[str]] = {product: set() for product in PRODUCTS}
+    for order, product in lines.iter_rows():
+        held[product].add(order)
+    assert model.all_orders == lines["order"].n_unique()
+    assert model.orders.tolist() == [len(held[product]) for product in PRODUCTS]
+    owners = np.repeat(np.arange(len(PRODUCTS)), np.diff(model.near.offsets))
+    for owner, other, orders in zip(owners, model.near.products, model.near.orders, strict=True):
+        assert orders == len(held[PRODUCTS[owner]] & held[PRODUCTS[other]])
 
 
 def test_a_stranger_gets_the_catalogue_the_popular_first(model: Model) -> None:

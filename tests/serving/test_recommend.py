@@ -1,5 +1,7 @@
 """Full shelves, honest reasons, and events that count at once: over one ranker, without HTTP."""
 
+import re
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -229,16 +231,37 @@ def own_purchases(dataset: Path) -> dict[tuple[str, str], tuple[object, float]]:
 def test_together_names_a_product_of_the_page_that_shares_an_order(
     ranker: Ranker, small_shop: Path
 ) -> None:
-    together = shared_orders(small_shop)
+    held = orders_with(small_shop)
+    everything = len(set().union(*held.values()))
     for placement, seeds in (("product", ["p10"]), ("cart", ["p00", "p33"])):
         found = recommend(ranker, wanted(MEMBERS[0], placement=placement, seeds=seeds), [])
         assert found[0].reason.code == "together"
         for item in found:
-            seed = item.reason.evidence.product_id
-            if seed is not None:
-                assert seed in seeds
-                assert (seed, item.product_id) in together
-                assert f"Product {seed[1:]}" in item.reason.text
+            facts = item.reason.evidence
+            if (seed := facts.product_id) is None:
+                continue
+            assert seed in seeds
+            both, of_seed = held[seed] & held[item.product_id], held[seed]
+            assert (facts.orders, facts.of_orders) == (len(both), len(of_seed))
+            by_chance = len(of_seed) * len(held[item.product_id]) / everything
+            assert facts.lift == pytest.approx(len(both) / by_chance, abs=0.051)
+            said = f"In {len(both):,} of {len(of_seed):,} orders with Product {seed[1:]}"
+            assert item.reason.text.startswith(said)
+            assert ("× chance" in item.reason.text) == (facts.lift >= 1.05)
+
+
+def test_reasons_are_told_in_chinese_too(ranker: Ranker) -> None:
+    for placement, seeds in (("home", []), ("product", ["p10"])):
+        asked = wanted(MEMBERS[0], placement=placement, seeds=seeds)
+        events = [happened("view", "p44")]
+        english = recommend(ranker, asked, events)
+        chinese = recommend(ranker, replace(asked, language="zh"), events)
+        assert len(english) == len(chinese) > 0
+        for one, other in zip(english, chinese, strict=True):
+            assert (one.product_id, one.reason.code) == (other.product_id, other.reason.code)
+            assert one.reason.evidence == other.reason.evidence
+            assert one.reason.text.isascii() or "×" in one.reason.text
+            assert re.search("[\u4e00-\u9fff]", other.reason.text)
 
 
 @pytest.mark.parametrize("model", ["small_model", "narrow_model"])
@@ -258,6 +281,13 @@ def test_session_names_a_product_of_an_event_that_shares_an_order(
                 assert (seed, item.product_id) in together
                 named += 1
     assert named > 100
+
+
+def orders_with(dataset: Path) -> dict[str, set[str]]:
+    """product → its orders"""
+    lines = pl.read_parquet(dataset / "events.parquet").filter(pl.col("kind") == "purchase")
+    held = lines.group_by("product_id").agg(pl.col("order_id").unique())
+    return {product: set(orders) for product, orders in held.iter_rows()}
 
 
 def shared_orders(dataset: Path) -> set[tuple[str, str]]:

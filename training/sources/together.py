@@ -1,5 +1,7 @@
 """Bought together: products of one order point at each other, by cosine over orders."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -7,6 +9,7 @@ from scipy.sparse import csr_matrix
 from recsys.history import History
 from training.shop import Past
 from training.sources.reaching import Seeded, decayed_orders, nearest
+from training.sparse import product_cells
 
 LATEST_ORDERS = 3
 """of a member: what was begun in them is still being completed"""
@@ -25,6 +28,33 @@ def from_latest(past: Past, fitted: Seeded) -> Seeded:
     shape = (past.n_members, past.n_products)
     orders = csr_matrix((seeds[kept], past.repeats.products[kept], starts), shape=shape)
     return Seeded(fitted.similarity, orders, fitted.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Orders behind a similarity: facts that anyone can count again."""
+
+    all: int
+    of_product: NDArray[np.int32]
+    """shape (products,): orders that hold it"""
+    of_pair: NDArray[np.int32]
+    """shape (cells of the similarity,): orders that hold both"""
+
+
+def counts(past: Past, similarity: csr_matrix) -> Counts:
+    """Count the orders, of members and strangers alike, behind each cell of a similarity."""
+    orders, products = _lines(past.purchases, past.strangers.purchases())
+    shape = (int(orders.max(initial=-1)) + 1, past.n_products)
+    holds = csr_matrix((np.ones(len(orders), np.float32), (orders, products)), shape=shape)
+    holds.data[:] = 1  # one that goes on after midnight has two lines of a product
+    of_order = holds.T.tocsr()
+    owners = np.repeat(np.arange(similarity.shape[0]), np.diff(similarity.indptr))
+    both = product_cells(of_order, holds, owners, similarity.indices)
+    return Counts(
+        int(np.diff(holds.indptr).astype(np.bool_).sum()),
+        np.diff(of_order.indptr).astype(np.int32),
+        both.round().astype(np.int32),
+    )
 
 
 def similarity(past: Past, *, neighbours: int) -> csr_matrix:
