@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from recsys.ids import stable_hash
+from serving.feed.news import ProductChange, ProductNews
 
 KEPT_RECENT = 1000
 """`recent` reaches this far back for a subject. The log keeps every event until it is trimmed."""
@@ -137,6 +138,13 @@ class Feed(Protocol):
 
     async def trim(self, shard: int, up_to: int, *, now: int) -> None:
         """Forget events numbered up to `up_to`, which must be confirmed."""
+
+    async def tell(self, changes: Sequence[ProductChange]) -> None:
+        """Take up news of products, all or none; when this returns they survive a kill."""
+
+    async def told(self, *, after: int) -> tuple[int, list[ProductNews]]:
+        """The number of the latest change, and all that is said of each product that changed after
+        a number; after 0, everything that is said of any."""
 
     async def close(self) -> None:
         """Finish what was accepted and let go of the store."""

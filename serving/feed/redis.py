@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from recsys.errors import FeedError
-from serving.feed import body, scripts
+from serving.feed import body, news, scripts
 from serving.feed.contract import (
     KEPT_RECENT,
     REMEMBERED_US,
@@ -22,6 +22,7 @@ from serving.feed.contract import (
     shard_of,
     subject,
 )
+from serving.feed.news import ProductChange, ProductNews
 
 LAYOUT = "1"
 """Version of the keys and scripts. The stored one must be the same."""
@@ -56,6 +57,8 @@ class RedisFeed:
         self._fix = client.register_script(scripts.FIX)
         self._confirm = client.register_script(scripts.CONFIRM)
         self._trim = client.register_script(scripts.TRIM)
+        self._tell = client.register_script(scripts.TELL)
+        self._told = client.register_script(scripts.TOLD)
 
     async def append(self, events: Sequence[Event], *, now: int) -> Appended:
         """See Feed. After a lost connection it is sent once more: then new ones may count as
@@ -142,6 +145,22 @@ class RedisFeed:
                 return
             trimmed = stop
 
+    async def tell(self, changes: Sequence[ProductChange]) -> None:
+        """See Feed. After a lost connection it is sent once more, which changes nothing."""
+        values: list[str | bytes] = []
+        for change in changes:
+            values += (change.product_id, news.changed(None, change.facts))
+        if values:
+            with _errors(self._where):
+                await self._tell(keys=_NEWS, args=values)
+
+    async def told(self, *, after: int) -> tuple[int, list[ProductNews]]:
+        """See Feed."""
+        with _errors(self._where):
+            last, *rows = await self._told(keys=_NEWS, args=[after])
+        pairs = zip(rows[::2], rows[1::2], strict=True)
+        return int(last), [news.read(one.decode(), facts) for one, facts in pairs]
+
     async def close(self) -> None:
         """See Feed."""
         await self._client.aclose()
@@ -221,6 +240,9 @@ async def _weaknesses(client: Redis, *, where: str) -> list[str]:
         for name, (value, loss) in _SAFE.items()
         if found[name] != value
     ]
+
+
+_NEWS = ["{guesslike:0}:news", "{guesslike:0}:news-at"]
 
 
 def _key(shard: int, name: str) -> str:

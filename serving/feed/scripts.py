@@ -5,6 +5,10 @@ All keys of shard S are in the hash slot {guesslike:S}:
   {guesslike:S}:seen         sorted set: event id, scored with the time it was accepted
   {guesslike:S}:mark         hash: last, drained, fixed, trimmed, at (latest time accepted)
   {guesslike:S}:s:<subject>  list, newest last: "<seq> <body>"
+
+News of products are in slot {guesslike:0}:
+  {guesslike:0}:news         hash: product id -> JSON of what is said of it
+  {guesslike:0}:news-at      sorted set: product id, scored with the number of its latest change
 """
 
 APPEND = """
@@ -81,4 +85,31 @@ if oldest then
   before = math.min(before, tonumber(redis.call('ZSCORE', KEYS[2], oldest[2][2])))
 end
 return redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '(' .. string.format('%.0f', before))
+"""
+
+TELL = """
+-- Take up news of products: facts that are named replace what was said, the others stay.
+-- KEYS[1] news  KEYS[2] news-at  ARGV for each change: product id, JSON of its facts
+local latest = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+local number = tonumber(latest[2] or 0)
+for i = 1, #ARGV, 2 do
+  local facts = cjson.decode(redis.call('HGET', KEYS[1], ARGV[i]) or '{}')
+  for name, fact in pairs(cjson.decode(ARGV[i + 1])) do facts[name] = fact end
+  number = number + 1
+  redis.call('HSET', KEYS[1], ARGV[i], cjson.encode(facts))
+  redis.call('ZADD', KEYS[2], string.format('%.0f', number), ARGV[i])
+end
+"""
+
+TOLD = """
+-- Returns the number of the latest change, then id and JSON of each product that changed after one.
+-- KEYS[1] news  KEYS[2] news-at  ARGV[1] the number
+local found = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[1], '+inf', 'WITHSCORES')
+if #found == 0 then return {ARGV[1]} end
+local told = {found[#found]}
+for i = 1, #found, 2 do
+  told[#told + 1] = found[i]
+  told[#told + 1] = redis.call('HGET', KEYS[1], found[i])
+end
+return told
 """

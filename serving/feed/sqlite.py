@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from recsys.errors import FeedError
-from serving.feed import body
+from serving.feed import body, news
 from serving.feed.contract import (
     KEPT_RECENT,
     REMEMBERED_US,
@@ -24,6 +24,7 @@ from serving.feed.contract import (
     Recent,
     subject,
 )
+from serving.feed.news import ProductChange, ProductNews
 from serving.feed.recents import EVENTS, Recents
 from serving.feed.sqlite_file import connect, errors, said
 
@@ -113,6 +114,17 @@ class SqliteFeed:
         self._recents.drop()
         while await self._write(partial(_forget, now - REMEMBERED_US)) == TRIM_ROWS:
             pass
+
+    async def tell(self, changes: Sequence[ProductChange]) -> None:
+        """See Feed."""
+        await self._write(partial(_tell, changes))
+
+    async def told(self, *, after: int) -> tuple[int, list[ProductNews]]:
+        """See Feed."""
+        rows = self._read(
+            "SELECT seq, product_id, facts FROM news WHERE seq > ? ORDER BY seq", (after,)
+        )
+        return rows[-1][0] if rows else after, [news.read(one, facts) for _, one, facts in rows]
 
     async def close(self) -> None:
         """See Feed."""
@@ -214,6 +226,20 @@ def _forget(before: int, connection: sqlite3.Connection) -> int:
         " WHERE seq <= (SELECT trimmed FROM mark) ORDER BY seq LIMIT ?)",
         (before, TRIM_ROWS),
     ).rowcount
+
+
+def _tell(changes: Sequence[ProductChange], connection: sqlite3.Connection) -> None:
+    (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM news").fetchone()
+    for number, change in enumerate(changes, last + 1):
+        known = connection.execute(
+            "SELECT facts FROM news WHERE product_id = ?", (change.product_id,)
+        ).fetchone()
+        facts = news.changed(known and known[0], change.facts)
+        connection.execute(
+            "INSERT INTO news (product_id, seq, facts) VALUES (?, ?, ?)"
+            " ON CONFLICT (product_id) DO UPDATE SET seq = excluded.seq, facts = excluded.facts",
+            (change.product_id, number, facts),
+        )
 
 
 def _only(shard: int) -> None:

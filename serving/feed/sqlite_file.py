@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recsys.errors import FeedError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x6775_6C66
 """Marks the file as a feed of ours: "gulf" in ASCII."""
 BUSY_SECONDS = 5
@@ -30,6 +30,14 @@ CREATE TABLE mark (
 ) STRICT;
 INSERT INTO mark (shard) VALUES (0);
 """
+_NEWS = """
+CREATE TABLE news (
+  product_id TEXT PRIMARY KEY,
+  seq INTEGER NOT NULL UNIQUE,  -- of its latest change
+  facts BLOB NOT NULL
+) STRICT;
+"""
+"""what version 2 adds"""
 
 
 def connect(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
@@ -57,23 +65,24 @@ def _prepare(path: Path, writer: sqlite3.Connection) -> None:
         raise FeedError(f"{path} cannot be written durably there: put the feed on a local disk")
     writer.execute("BEGIN IMMEDIATE")
     try:
-        if not _ours(path, writer):
-            for statement in _SCHEMA.split(";\n"):
+        version = _ours(path, writer)
+        for script in (_SCHEMA, _NEWS)[version:]:
+            for statement in script.split(";\n"):
                 writer.execute(statement)
-            writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         writer.execute("COMMIT")
     finally:
         if writer.in_transaction:
             writer.execute("ROLLBACK")
 
 
-def _ours(path: Path, connection: sqlite3.Connection) -> bool:
-    """Whether the file has our tables; an empty one does not. Another program's is refused."""
+def _ours(path: Path, connection: sqlite3.Connection) -> int:
+    """The version of the file's tables, 0 for an empty file. Another program's is refused."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if application == APPLICATION_ID and version == SCHEMA_VERSION:
-        return True
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application == APPLICATION_ID and 1 <= version <= SCHEMA_VERSION:
+        return version
     if application == APPLICATION_ID:
         raise FeedError(
             f"{path} has feed schema {version}, and this program knows {SCHEMA_VERSION}: "
@@ -81,7 +90,7 @@ def _ours(path: Path, connection: sqlite3.Connection) -> bool:
         )
     if application or connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
         raise FeedError(f"{path} is another program's SQLite file: name another file for the feed")
-    return False
+    return 0
 
 
 @contextmanager

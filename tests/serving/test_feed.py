@@ -24,6 +24,7 @@ from serving.feed.contract import (
     shard_of,
     subject,
 )
+from serving.feed.news import ProductChange, ProductNews
 from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
@@ -369,3 +370,43 @@ async def test_what_was_answered_survives_the_kill_of_redis(tmp_path: Path) -> N
 async def test_an_address_of_an_unknown_kind_is_refused(url: str) -> None:
     with pytest.raises(FeedError, match=r"redis://HOST:PORT/DB"):
         await open_feed(url)
+
+
+async def test_news_hold_until_something_else_is_said(feed: Feed) -> None:
+    assert await feed.told(after=0) == (0, [])
+    await feed.tell([])
+    await feed.tell(
+        [
+            ProductChange("p1", {"in_stock": False}),
+            ProductChange("产品", {"price": 2.5, "in_stock": True}),
+        ]
+    )
+    first, said = await feed.told(after=0)
+    assert said == [ProductNews("p1", False), ProductNews("产品", True, 2.5)]
+    assert await feed.told(after=first) == (first, [])
+    await feed.tell([ProductChange("p1", {"price": 3}), ProductChange("p2", {"price": 1.25})])
+    await feed.tell([ProductChange("p1", {"in_stock": None})])
+    last, later = await feed.told(after=first)
+    assert last > first
+    assert sorted(later, key=lambda one: one.product_id) == [
+        ProductNews("p1", None, 3),
+        ProductNews("p2", None, 1.25),
+    ]
+    assert len((await feed.told(after=0))[1]) == 3
+
+
+async def test_news_are_seen_by_others_and_survive_a_restart(store: Store, feed: Feed) -> None:
+    other = await store.open()
+    await other.tell([ProductChange("p1", {"in_stock": False})])
+    await other.close()
+    assert (await feed.told(after=0))[1] == [ProductNews("p1", False)]
+    again = await store.open()
+    assert (await again.told(after=0))[1] == [ProductNews("p1", False)]
+    await again.close()
+
+
+async def test_news_of_many_tellers_all_arrive(feed: Feed) -> None:
+    changes = [ProductChange(f"p{n}", {"price": float(n)}) for n in range(60)]
+    await asyncio.gather(*(feed.tell([change]) for change in changes))
+    _, said = await feed.told(after=0)
+    assert {one.product_id: one.price for one in said} == {f"p{n}": float(n) for n in range(60)}

@@ -12,6 +12,7 @@ import pytest
 from recsys.errors import FeedError
 from serving.feed import open_feed
 from serving.feed.contract import Appended, Event
+from serving.feed.news import ProductChange, ProductNews
 from serving.feed.sqlite_file import SCHEMA_VERSION
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +51,19 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path.write_text("no database " * 100)
     with pytest.raises(FeedError, match=r"notes\.db .* no SQLite file"):
         await open_feed(str(path))
+
+
+async def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "feed.db"
+    feed = await open_feed(str(path))
+    await feed.append([view("e1")], now=1)
+    await feed.close()
+    statements(path, "DROP TABLE news", "PRAGMA user_version = 1")
+    feed = await open_feed(str(path))
+    assert await feed.append([view("e1"), view("e2")], now=1) == Appended(1, 1)
+    await feed.tell([ProductChange("p", {"in_stock": False})])
+    assert (await feed.told(after=0))[1] == [ProductNews("p", in_stock=False)]
+    await feed.close()
 
 
 async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
