@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from threadpoolctl import threadpool_info
 
@@ -21,9 +23,12 @@ from recsys.coupons import Terms
 from recsys.errors import FeedError
 from serving import coupons, openapi
 from serving.body_limit import BodyLimit
-from serving.feed import Feed, check_numbers, open_feed
+from serving.counting import Counting
+from serving.feed import check_numbers, open_feed
 from serving.feed.contract import Event, RecentEvent
+from serving.metrics import Metrics, Now
 from serving.models import Published
+from serving.process import STOPPING
 from serving.recommend import Request as Wanted
 from serving.recommend import recommend
 from serving.schemas import (
@@ -36,8 +41,10 @@ from serving.schemas import (
     Ready,
     Recommendations,
     RecommendBody,
+    Unready,
 )
 from serving.settings import ServingSettings
+from serving.watched import WatchedFeed
 
 log = logging.getLogger(__name__)
 
@@ -60,26 +67,28 @@ class Service:
 class _Live:
     """What is open while the service runs."""
 
-    def __init__(self, published: Published, feed: Feed) -> None:
+    def __init__(self, published: Published, feed: WatchedFeed) -> None:
         self.published = published
         self.feed = feed
 
-    async def recent(self, member: str | None, visitor: str | None) -> list[RecentEvent]:
+    async def recent(
+        self, member: str | None, visitor: str | None, request_id: str
+    ) -> list[RecentEvent]:
         """The member's events that the model does not contain; none where the feed fails."""
         subject = f"m:{member}" if member else f"v:{visitor}" if visitor else None
         if subject is None:
             return []
-        after = self.published.ranker.model.feed_sequences
-        try:
-            return (await self.feed.recent(subject, after=after, limit=RECENT_EVENTS)).events
-        except FeedError as error:
-            log.warning("the feed failed, answering from the model alone: %s", error)
-            return []
+        model = self.published.ranker.model
+        about = {"request_id": request_id, "model_version": model.version}
+        return await self.feed.recent(
+            subject, after=model.feed_sequences, limit=RECENT_EVENTS, about=about
+        )
 
 
 def create_app(service: Service) -> FastAPI:
     """The service; models and feed are opened when it starts."""
     settings = service.settings
+    metrics = Metrics()
     live: _Live
 
     @asynccontextmanager
@@ -89,17 +98,25 @@ def create_app(service: Service) -> FastAPI:
         try:
             for warning in feed.warnings:
                 log.warning("feed: %s", warning)
-            published = Published(service.models, accept=partial(check_numbers, feed))
+            published = Published(
+                service.models, accept=partial(check_numbers, feed), seen=metrics.model_seen
+            )
             await check_numbers(feed, published.ranker.model)
-            live = _Live(published, feed)
+            live = _Live(published, WatchedFeed(feed, metrics))
+            # compiled by the ranker; what else a first list does once is done by this one
+            recommend(published.ranker, _anybodys_list(microseconds(), settings), [])
             following = asyncio.create_task(live.published.follow(settings.reload_seconds))
+            app.state.unready = None
             yield
+            app.state.unready = STOPPING
             following.cancel()
         finally:
             await feed.close()
 
     app = FastAPI(title="Guesslike", lifespan=lifespan, responses=_PROBLEMS)
+    app.state.unready = "starting: the model is not read and compiled yet"
     app.add_middleware(BodyLimit, most=settings.max_body_bytes)
+    app.add_middleware(Counting, metrics=metrics)  # the last one added is the outermost
     app.add_exception_handler(HTTPException, _plain)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(_RefusedError, _refused)
@@ -113,10 +130,11 @@ def create_app(service: Service) -> FastAPI:
             raise _RefusedError("limit", f"limit is at most {settings.max_limit}")
         if wanted.placement == "product" and product_id is None:
             raise _RefusedError("product_id", "placement product needs a product_id")
-        ranker = live.published.ranker
-        recent = await live.recent(wanted.member_id, visitor_id)
+        ranker, request_id = live.published.ranker, uuid.uuid4().hex
+        recent = await live.recent(wanted.member_id, visitor_id, request_id)
         items = recommend(ranker, wanted, recent)
-        return _json(Recommendations(uuid.uuid4().hex, ranker.model.version, items))
+        metrics.listed(wanted.placement, len(items), wanted.limit)
+        return _json(Recommendations(request_id, ranker.model.version, items))
 
     def seeds(placement: str, product_id: str | None, cart: list[str]) -> list[str]:
         if placement == "product" and product_id is not None:
@@ -196,18 +214,40 @@ def create_app(service: Service) -> FastAPI:
         """The process answers."""
         return {"live": True}
 
-    @app.get("/readyz")
-    async def readyz() -> Ready:
+    def model_age() -> timedelta:
+        as_of = date.fromisoformat(live.published.ranker.model.manifest["as_of"])
+        return service.now() - datetime.combine(as_of, time(), UTC)
+
+    @app.get("/readyz", responses={200: {"model": Ready}, 503: {"model": Unready}})
+    async def readyz() -> Response:
         """The service can answer from a model, and how."""
-        model = live.published.ranker.model
-        return Ready(
-            ready=True,
+        if app.state.unready is not None:
+            return _plain_json(503, Unready(reason=app.state.unready))
+        model, feed = live.published.ranker.model, live.feed
+        ready = Ready(
             model_version=model.version,
             model_as_of=model.manifest["as_of"],
-            feed=type(live.feed).__name__,
-            feed_warnings=list(live.feed.warnings),
+            model_age_days=round(model_age() / timedelta(days=1), 2),
+            feed=type(feed.feed).__name__,
+            feed_warnings=list(feed.feed.warnings),
+            feed_answers=feed.answers,
+            answers_from="model and feed" if feed.answers else "model alone",
             blas_threads=max(_blas_threads(), default=1),
         )
+        return _plain_json(200, ready)
+
+    @app.get("/metrics", include_in_schema=False)
+    def get_metrics() -> Response:
+        """For Prometheus. In a thread: with many workers it reads their files."""
+        model = live.published.ranker.model
+        now = Now(
+            model_version=model.version,
+            model_as_of=model.manifest["as_of"],
+            model_age_seconds=model_age().total_seconds(),
+            feed_answers=live.feed.answers,
+            blas_threads=max(_blas_threads(), default=1),
+        )
+        return Response(metrics.text(now), media_type=CONTENT_TYPE_LATEST)
 
     return app
 
@@ -236,8 +276,24 @@ def _event(body: EventBody) -> Event:
     return Event(occurred_at=round(body.occurred_at.timestamp() * 1_000_000), **facts)
 
 
+def _plain_json(status: int, body: BaseModel) -> Response:
+    return Response(body.model_dump_json(), status_code=status, media_type=JSON)
+
+
 def _problem(status: int, problem: Problem) -> Response:
-    return Response(problem.model_dump_json(), status_code=status, media_type=JSON)
+    return _plain_json(status, problem)
+
+
+def _anybodys_list(now: int, settings: ServingSettings) -> Wanted:
+    return Wanted(
+        member_id=None,
+        placement="home",
+        seeds=[],
+        excluded=[],
+        limit=1,
+        now=now,
+        rest_hours=settings.rest_hours,
+    )
 
 
 def _blas_threads() -> list[int]:
@@ -266,5 +322,4 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    log.error("the feed failed: %s", error)
     return _problem(503, Problem(detail="the feed cannot be reached now; send it again"))
