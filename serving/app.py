@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,19 +14,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from threadpoolctl import threadpool_info
 
 from recsys.coupons import Terms
 from recsys.errors import FeedError
-from serving import coupons, openapi
+from serving import coupons, health, openapi
 from serving.body_limit import BodyLimit
 from serving.counting import Counting
 from serving.feed import check_numbers, open_feed
 from serving.feed.contract import Event, RecentEvent
-from serving.metrics import Metrics, Now
+from serving.metrics import Metrics
 from serving.models import Published
 from serving.process import STOPPING
 from serving.recommend import Request as Wanted
@@ -38,10 +35,8 @@ from serving.schemas import (
     EventsBody,
     Id,
     Problem,
-    Ready,
     Recommendations,
     RecommendBody,
-    Unready,
 )
 from serving.settings import ServingSettings
 from serving.watched import WatchedFeed
@@ -209,46 +204,9 @@ def create_app(service: Service) -> FastAPI:
         stored = await live.feed.append(events, now=now)
         return Accepted(accepted=stored.new, duplicates=stored.duplicates)
 
-    @app.get("/livez")
-    async def livez() -> dict[str, bool]:
-        """The process answers."""
-        return {"live": True}
-
-    def model_age() -> timedelta:
-        as_of = date.fromisoformat(live.published.ranker.model.manifest["as_of"])
-        return service.now() - datetime.combine(as_of, time(), UTC)
-
-    @app.get("/readyz", responses={200: {"model": Ready}, 503: {"model": Unready}})
-    async def readyz() -> Response:
-        """The service can answer from a model, and how."""
-        if app.state.unready is not None:
-            return _plain_json(503, Unready(reason=app.state.unready))
-        model, feed = live.published.ranker.model, live.feed
-        ready = Ready(
-            model_version=model.version,
-            model_as_of=model.manifest["as_of"],
-            model_age_days=round(model_age() / timedelta(days=1), 2),
-            feed=type(feed.feed).__name__,
-            feed_warnings=list(feed.feed.warnings),
-            feed_answers=feed.answers,
-            answers_from="model and feed" if feed.answers else "model alone",
-            blas_threads=max(_blas_threads(), default=1),
-        )
-        return _plain_json(200, ready)
-
-    @app.get("/metrics", include_in_schema=False)
-    def get_metrics() -> Response:
-        """For Prometheus. In a thread: with many workers it reads their files."""
-        model = live.published.ranker.model
-        now = Now(
-            model_version=model.version,
-            model_as_of=model.manifest["as_of"],
-            model_age_seconds=model_age().total_seconds(),
-            feed_answers=live.feed.answers,
-            blas_threads=max(_blas_threads(), default=1),
-        )
-        return Response(metrics.text(now), media_type=CONTENT_TYPE_LATEST)
-
+    app.include_router(
+        health.routes(lambda: app.state.unready, lambda: live, metrics=metrics, now=service.now)
+    )
     return app
 
 
@@ -276,12 +234,8 @@ def _event(body: EventBody) -> Event:
     return Event(occurred_at=round(body.occurred_at.timestamp() * 1_000_000), **facts)
 
 
-def _plain_json(status: int, body: BaseModel) -> Response:
-    return Response(body.model_dump_json(), status_code=status, media_type=JSON)
-
-
 def _problem(status: int, problem: Problem) -> Response:
-    return _plain_json(status, problem)
+    return Response(problem.model_dump_json(), status_code=status, media_type=JSON)
 
 
 def _anybodys_list(now: int, settings: ServingSettings) -> Wanted:
@@ -294,10 +248,6 @@ def _anybodys_list(now: int, settings: ServingSettings) -> Wanted:
         now=now,
         rest_hours=settings.rest_hours,
     )
-
-
-def _blas_threads() -> list[int]:
-    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
 async def _plain(request: Request, error: Exception) -> Response:

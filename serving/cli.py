@@ -96,7 +96,7 @@ def serve_command(
         with _shared_numbers() as folder:
             at.export(SHARED, folder)
             make = partial(at.worker, clock, begun)
-            code = supervise(make, listener, at.settings, workers=many)
+            code = supervise(make, listener, at.settings, workers=many, numbers=folder)
     raise typer.Exit(code)
 
 

@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -29,9 +30,16 @@ FAILED = 3
 
 
 def supervise(
-    make: Callable[[], FastAPI], listener: socket.socket, settings: ServingSettings, *, workers: int
+    make: Callable[[], FastAPI],
+    listener: socket.socket,
+    settings: ServingSettings,
+    *,
+    workers: int,
+    numbers: str,
 ) -> int:
     """Keep so many workers alive until SIGTERM or SIGINT; returns the exit code.
+
+    numbers: the folder of their counters, which goes when the last of them goes.
 
     Each makes the app for itself, in a new interpreter: a fork would inherit the locks of thread
     pools (polars, OpenMP) without their threads. The model is shared all the same, by its
@@ -45,7 +53,9 @@ def supervise(
 
     def started(number: int) -> SpawnProcess:
         worker = spawn.Process(
-            target=_work, args=(make, listener, settings, once_warm), name=f"worker {number}"
+            target=_work,
+            args=(make, listener, settings, once_warm, numbers),
+            name=f"worker {number}",
         )
         worker.start()
         return worker
@@ -89,17 +99,20 @@ def _work(
     listener: socket.socket,
     settings: ServingSettings,
     once_warm: Event,
+    numbers: str,
 ) -> None:
     """The life of one worker."""
     logs.configure(settings.log_format)
-    threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(numbers,), daemon=True).start()
     process.answer(make(), listener, settings, started=once_warm.set)
 
 
-def _end_with_parent() -> None:
-    """A supervisor that was killed cannot stop its workers, and they would keep the port."""
+def _end_with_parent(numbers: str) -> None:
+    """A supervisor that was killed cannot stop its workers, and they would keep the port; nor can
+    it tidy up."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
     log.error("the supervisor is gone, stopping")
+    shutil.rmtree(numbers, ignore_errors=True)  # what is mapped stays usable until they end
     os.kill(os.getpid(), signal.SIGTERM)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from serving.metrics import SHARED
 from tests.serving.live import EVENTS, RECOMMENDATIONS, event
 from tests.serving.served import Served, command_line, eventually, served
 from tests.small_shop import MEMBERS
@@ -79,6 +80,14 @@ def test_all_workers_are_counted_whichever_is_asked_and_a_dead_one_stays_so(
     assert [counted(running, ANSWERED, **route) for _ in range(6)] == [before + 41] * 6
 
 
+def test_each_worker_answers_the_links_of_messages_too(running: Served) -> None:
+    answers = [running.get("/u/no-such-token") for _ in range(4)]
+    assert {answer.status_code for answer in answers} == {404}
+    assert all("none of ours" in answer.text for answer in answers)
+    assert counted(running, ANSWERED, route="/u/{token}", status="404") == 4
+    assert "no-such-token" not in running.get("/metrics").text
+
+
 def test_the_workers_clocks_go_together(running: Served) -> None:
     ages = {running.get("/readyz").json()["model_age_days"] for _ in range(8)}
     assert max(ages) - min(ages) <= 0.01
@@ -92,10 +101,19 @@ def test_no_worker_outlives_its_supervisor(
         eventually(lambda: running.log.count("answering on http") == 2)
         workers = running.workers()
         assert len(workers) == 2
+        numbers = [folder for worker in workers for folder in numbers_of(worker)]
+        assert len(set(numbers)) == 1
         running.process.send_signal(number)
         assert running.process.wait(30) == (0 if number == signal.SIGTERM else -signal.SIGKILL)
         eventually(lambda: not any(command_line(worker) for worker in workers))
+        assert not numbers[0].exists()
         assert "Traceback" not in running.log
+
+
+def numbers_of(worker: int) -> list[Path]:
+    """The folder in which a worker counts."""
+    environment = Path(f"/proc/{worker}/environ").read_text().split("\0")
+    return [Path(line.partition("=")[2]) for line in environment if line.startswith(f"{SHARED}=")]
 
 
 def test_a_service_in_which_no_worker_can_start_ends(small_model: Path, tmp_path: Path) -> None:
