@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.redis_server import RedisServer
-from tests.serving.live import EVENTS, event, in_process, items, send, service
+from tests.serving.live import EVENTS, event, in_process, items, products, send, service
 from tests.serving.test_metrics import value
 from tests.small_shop import MEMBERS
 
@@ -101,11 +101,11 @@ async def test_an_event_that_gets_through_ends_the_pause(
     small_model: Path, server: RedisServer
 ) -> None:
     async with in_process(service(small_model, server.url)) as client:
-        without = await items(client, member_id=ANN)
+        first = products(await items(client, member_id=ANN))[0]
         with server.client() as admin:
             pid = int(admin.info("server")["process_id"])
         os.kill(pid, signal.SIGSTOP)
         await items(client, member_id=ANN)
         os.kill(pid, signal.SIGCONT)
-        await send(client, event("purchase", without[0]["product_id"], member_id=ANN))
-        assert without[0] not in await items(client, member_id=ANN)
+        await send(client, event("purchase", first, member_id=ANN))
+        assert first not in products(await items(client, member_id=ANN))
