@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from rich.console import Console
@@ -107,8 +107,11 @@ def _names(model: type[BaseModel], prefix: str) -> Iterator[str]:
             yield full
 
 
-def clock(start: str | None) -> Callable[[], datetime]:
-    """The system's clock, or one that starts at an instant and ticks from there."""
+def clock(start: str | None, begun: float | None = None) -> Callable[[], datetime]:
+    """The system's clock, or one that starts at an instant and ticks from there.
+
+    begun: the monotonic second at which it started, in another process of this machine.
+    """
     if start is None:
         return lambda: datetime.now(UTC)
     try:
@@ -119,8 +122,8 @@ def clock(start: str | None) -> Callable[[], datetime]:
         ) from None
     if first.tzinfo is None:
         raise SettingsError(f"--clock {start!r} needs a time zone, such as {start}Z")
-    begun = time.monotonic()
-    return lambda: first.astimezone(UTC) + timedelta(seconds=time.monotonic() - begun)
+    since = time.monotonic() if begun is None else begun
+    return lambda: first.astimezone(UTC) + timedelta(seconds=time.monotonic() - since)
 
 
 app = typer.Typer(
@@ -176,7 +179,15 @@ def serving_composition(settings: Settings) -> serving.cli.Composition:
         terms=settings.terms,
         clock=clock,
         pages=pages,
+        worker=served,
+        export=os.environ.__setitem__,
     )
+
+
+def served(clock_start: str | None, begun: float) -> FastAPI:
+    """The whole service, in a worker process of its own: settings come with the environment."""
+    at = serving_composition(load_settings(dict(os.environ)))
+    return at.app(clock(clock_start, begun), simulated=clock_start is not None)
 
 
 def campaign_composition(

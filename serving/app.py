@@ -15,15 +15,17 @@ import msgspec
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from threadpoolctl import threadpool_info
 
 from recsys.coupons import Terms
 from recsys.errors import FeedError
-from serving import coupons, openapi
+from serving import coupons, health, openapi
 from serving.body_limit import BodyLimit
-from serving.feed import Feed, check_numbers, open_feed
+from serving.counting import Counting
+from serving.feed import check_numbers, open_feed
 from serving.feed.contract import Event, RecentEvent
+from serving.metrics import Metrics
 from serving.models import Published
+from serving.process import STOPPING
 from serving.recommend import Request as Wanted
 from serving.recommend import recommend
 from serving.schemas import (
@@ -33,11 +35,11 @@ from serving.schemas import (
     EventsBody,
     Id,
     Problem,
-    Ready,
     Recommendations,
     RecommendBody,
 )
 from serving.settings import ServingSettings
+from serving.watched import WatchedFeed
 from serving.wording import language_of
 
 log = logging.getLogger(__name__)
@@ -61,26 +63,28 @@ class Service:
 class _Live:
     """What is open while the service runs."""
 
-    def __init__(self, published: Published, feed: Feed) -> None:
+    def __init__(self, published: Published, feed: WatchedFeed) -> None:
         self.published = published
         self.feed = feed
 
-    async def recent(self, member: str | None, visitor: str | None) -> list[RecentEvent]:
+    async def recent(
+        self, member: str | None, visitor: str | None, request_id: str
+    ) -> list[RecentEvent]:
         """The member's events that the model does not contain; none where the feed fails."""
         subject = f"m:{member}" if member else f"v:{visitor}" if visitor else None
         if subject is None:
             return []
-        after = self.published.ranker.model.feed_sequences
-        try:
-            return (await self.feed.recent(subject, after=after, limit=RECENT_EVENTS)).events
-        except FeedError as error:
-            log.warning("the feed failed, answering from the model alone: %s", error)
-            return []
+        model = self.published.ranker.model
+        about = {"request_id": request_id, "model_version": model.version}
+        return await self.feed.recent(
+            subject, after=model.feed_sequences, limit=RECENT_EVENTS, about=about
+        )
 
 
 def create_app(service: Service) -> FastAPI:
     """The service; models and feed are opened when it starts."""
     settings = service.settings
+    metrics = Metrics()
     live: _Live
 
     @asynccontextmanager
@@ -90,17 +94,25 @@ def create_app(service: Service) -> FastAPI:
         try:
             for warning in feed.warnings:
                 log.warning("feed: %s", warning)
-            published = Published(service.models, accept=partial(check_numbers, feed))
+            published = Published(
+                service.models, accept=partial(check_numbers, feed), seen=metrics.model_seen
+            )
             await check_numbers(feed, published.ranker.model)
-            live = _Live(published, feed)
+            live = _Live(published, WatchedFeed(feed, metrics))
+            # compiled by the ranker; what else a first list does once is done by this one
+            recommend(published.ranker, _anybodys_list(microseconds(), settings), [])
             following = asyncio.create_task(live.published.follow(settings.reload_seconds))
+            app.state.unready = None
             yield
+            app.state.unready = STOPPING
             following.cancel()
         finally:
             await feed.close()
 
     app = FastAPI(title="Guesslike", lifespan=lifespan, responses=_PROBLEMS)
+    app.state.unready = "starting: the model is not read and compiled yet"
     app.add_middleware(BodyLimit, most=settings.max_body_bytes)
+    app.add_middleware(Counting, metrics=metrics)  # the last one added is the outermost
     app.add_exception_handler(HTTPException, _plain)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(_RefusedError, _refused)
@@ -114,10 +126,11 @@ def create_app(service: Service) -> FastAPI:
             raise _RefusedError("limit", f"limit is at most {settings.max_limit}")
         if wanted.placement == "product" and product_id is None:
             raise _RefusedError("product_id", "placement product needs a product_id")
-        ranker = live.published.ranker
-        recent = await live.recent(wanted.member_id, visitor_id)
+        ranker, request_id = live.published.ranker, uuid.uuid4().hex
+        recent = await live.recent(wanted.member_id, visitor_id, request_id)
         items = recommend(ranker, wanted, recent)
-        return _json(Recommendations(uuid.uuid4().hex, ranker.model.version, items))
+        metrics.listed(wanted.placement, len(items), wanted.limit)
+        return _json(Recommendations(request_id, ranker.model.version, items))
 
     def seeds(placement: str, product_id: str | None, cart: list[str]) -> list[str]:
         if placement == "product" and product_id is not None:
@@ -201,24 +214,9 @@ def create_app(service: Service) -> FastAPI:
         stored = await live.feed.append(events, now=now)
         return Accepted(accepted=stored.new, duplicates=stored.duplicates)
 
-    @app.get("/livez")
-    async def livez() -> dict[str, bool]:
-        """The process answers."""
-        return {"live": True}
-
-    @app.get("/readyz")
-    async def readyz() -> Ready:
-        """The service can answer from a model, and how."""
-        model = live.published.ranker.model
-        return Ready(
-            ready=True,
-            model_version=model.version,
-            model_as_of=model.manifest["as_of"],
-            feed=type(live.feed).__name__,
-            feed_warnings=list(live.feed.warnings),
-            blas_threads=max(_blas_threads(), default=1),
-        )
-
+    app.include_router(
+        health.routes(lambda: app.state.unready, lambda: live, metrics=metrics, now=service.now)
+    )
     return app
 
 
@@ -250,8 +248,16 @@ def _problem(status: int, problem: Problem) -> Response:
     return Response(problem.model_dump_json(), status_code=status, media_type=JSON)
 
 
-def _blas_threads() -> list[int]:
-    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+def _anybodys_list(now: int, settings: ServingSettings) -> Wanted:
+    return Wanted(
+        member_id=None,
+        placement="home",
+        seeds=[],
+        excluded=[],
+        limit=1,
+        now=now,
+        rest_hours=settings.rest_hours,
+    )
 
 
 async def _plain(request: Request, error: Exception) -> Response:
@@ -276,5 +282,4 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    log.error("the feed failed: %s", error)
     return _problem(503, Problem(detail="the feed cannot be reached now; send it again"))

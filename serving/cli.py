@@ -2,15 +2,18 @@
 
 import asyncio
 import json
-import logging
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, cast
 
 import typer
-import uvicorn
 from fastapi import APIRouter, FastAPI
 from rich.console import Console
 from rich.table import Table
@@ -19,14 +22,17 @@ from rich.text import Text
 from recsys.coupons import Terms
 from serving import drain as draining
 from serving import explain as explaining
+from serving import logs, process
 from serving.app import Service, create_app
 from serving.feed import check_numbers, open_feed
 from serving.feed.contract import RecentEvent
+from serving.metrics import SHARED
 from serving.models import open_current
 from serving.ranker import Ranker
 from serving.recommend import Request, recommend
 from serving.schemas import Item
 from serving.settings import ServingSettings
+from serving.workers import supervise
 
 META = "guesslike.serving"
 
@@ -48,6 +54,11 @@ class Composition:
     """makes a clock that starts at an instant, or the system's"""
     pages: Callable[[Callable[[], datetime], bool], APIRouter]
     """what others answer in this process, under a clock and whether that clock is simulated"""
+    worker: Callable[[str | None, float], FastAPI]
+    """makes the whole service in a new process: the clock's start, and the monotonic second at
+    which it began to tick; a function that is found by its name"""
+    export: Callable[[str, str], None]
+    """says a name and a value to the processes that are started from here"""
 
     @property
     def feed_url(self) -> str:
@@ -66,11 +77,27 @@ app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("serve")
-def serve_command(ctx: typer.Context, clock: Clock = None) -> None:
+def serve_command(
+    ctx: typer.Context,
+    clock: Clock = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes that answer on the one port.")
+    ] = None,
+) -> None:
     """Answer over HTTP until stopped. Takes up a newly published model by itself."""
     at = composition(ctx)
+    now, begun = at.clock(clock), time.monotonic()
     asyncio.run(_try_out(at))  # a clear message now instead of a traceback in the server
-    run(at.app(at.clock(clock), simulated=clock is not None), at.settings)
+    logs.configure(at.settings.log_format)
+    with process.listen(at.settings) as listener:
+        if (many := workers or at.settings.workers) == 1:
+            process.answer(at.app(now, simulated=clock is not None), listener, at.settings)
+            return
+        with _shared_numbers() as folder:
+            at.export(SHARED, folder)
+            make = partial(at.worker, clock, begun)
+            code = supervise(make, listener, at.settings, workers=many, numbers=folder)
+    raise typer.Exit(code)
 
 
 @app.command("drain")
@@ -159,20 +186,6 @@ async def trimmed(at: Composition, kept: dict[int, int], *, now: datetime) -> No
         await feed.close()
 
 
-def run(app: FastAPI, settings: ServingSettings) -> None:
-    """Serve an app on the configured address until stopped."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        access_log=False,  # addresses of requests hold member ids
-        log_config=None,
-        loop="auto",
-        http="httptools",
-    )
-
-
 def composition(ctx: typer.Context) -> Composition:
     """What guesslike.py handed in."""
     return cast(Composition, ctx.meta[META])
@@ -181,6 +194,16 @@ def composition(ctx: typer.Context) -> Composition:
 def print_line(text: str) -> None:
     """One line for a person."""
     Console(soft_wrap=True).print(text, markup=False)
+
+
+@contextmanager
+def _shared_numbers() -> Iterator[str]:
+    """A folder for the workers' counters, in memory where the system has such a one: a full disk
+    must not end a worker that counts."""
+    memory = Path("/dev/shm")
+    where = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
+    with TemporaryDirectory(prefix="guesslike-metrics-", dir=where) as folder:
+        yield folder
 
 
 async def _try_out(at: Composition) -> None:

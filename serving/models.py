@@ -8,6 +8,7 @@ from pathlib import Path
 from recsys import artifact
 from recsys.errors import FeedError, ModelError
 from recsys.model import Model
+from serving.metrics import Update
 from serving.ranker import Ranker
 
 log = logging.getLogger(__name__)
@@ -33,11 +34,17 @@ class Published:
     """What requests answer from. A request takes `ranker` once and keeps it to its end."""
 
     def __init__(
-        self, models: Path, *, accept: Callable[[Model], Awaitable[None]] | None = None
+        self,
+        models: Path,
+        *,
+        accept: Callable[[Model], Awaitable[None]] | None = None,
+        seen: Callable[[Update], None] = lambda _: None,
     ) -> None:
-        """`accept` raises ModelError for a model that cannot be served here."""
+        """`accept` raises ModelError for a model that cannot be served here; `seen` is told what
+        became of a newly published one."""
         self._models = models
         self._accept = accept
+        self._seen = seen
         self.ranker = _verified(models, open_current(models).version)
         self._refused: str | None = None
 
@@ -60,10 +67,15 @@ class Published:
             self.ranker = ranker
         except ModelError as error:
             self._refused = version
-            log.error("model %s refused, %s stays: %s", version, self.ranker.model.version, error)
+            self._seen("refused")
+            stays = self.ranker.model.version
+            about = {"model_version": version}
+            log.error("model %s refused, %s stays: %s", version, stays, error, extra=about)
             return
         # deleted meanwhile, no descriptor left, or the feed is away: look again
         except (OSError, FeedError) as error:
+            self._seen("unreadable")
             log.warning("model %s cannot be read now: %s", version or artifact.CURRENT, error)
             return
-        log.info("model %s taken up", version)
+        self._seen("taken_up")
+        log.info("model %s taken up", version, extra={"model_version": version})

@@ -125,14 +125,25 @@ class Accepted(BaseModel):
 
 
 class Ready(BaseModel):
-    """GET /readyz."""
+    """GET /readyz while the service answers."""
 
-    ready: bool
+    ready: Literal[True] = True
     model_version: str
     model_as_of: str
+    model_age_days: float
     feed: str
     feed_warnings: list[str]
+    feed_answers: bool
+    """when it was last asked"""
+    answers_from: Literal["model and feed", "model alone"]
     blas_threads: int
+
+
+class Unready(BaseModel):
+    """GET /readyz before the first answer and after the order to stop."""
+
+    ready: Literal[False] = False
+    reason: str
 
 
 class Problem(BaseModel):

@@ -1,6 +1,6 @@
 """What an operator may set for serving."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,3 +27,10 @@ class ServingSettings(BaseModel):
     """a product just bought is not proposed again for so long"""
     reload_seconds: Annotated[float, Field(gt=0)] = 0.5
     """how often a worker looks at CURRENT"""
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """processes that answer on the one port"""
+    log_format: Literal["json", "text"] = "json"
+    stop_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
+    """requests in flight have so long to end after SIGTERM"""
+    stop_notice_seconds: Annotated[float, Field(ge=0, le=3600)] = 0
+    """/readyz says so for this long before the port closes, so that a load balancer turns away"""

@@ -488,6 +488,6 @@ def test_its_log_names_no_member(
     assert client.post(EVENTS, json=bad).status_code == 422
     assert client.get(f"/v1/members/{SECRET_MEMBER}").status_code == 404
     logged = output.read_text()
-    assert "Uvicorn running" in logged, "the log is read where it is written"
+    assert "answering on http" in logged, "the log is read where it is written"
     assert SECRET_MEMBER not in logged
     assert SECRET_VISITOR not in logged

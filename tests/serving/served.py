@@ -1,0 +1,115 @@
+"""`guesslike serve` as an operator starts it: a process of its own, on a free port."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.serving.live import NOW
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 90
+"""seconds; a worker imports and compiles for a few of them"""
+
+
+@dataclass(frozen=True)
+class Served:
+    """The running command."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    output: Path
+
+    @property
+    def log(self) -> str:
+        """All that it has logged."""
+        return self.output.read_text()
+
+    def get(self, path: str, **params: object) -> httpx.Response:
+        """On a connection of its own, so that any worker may answer."""
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", params=params, timeout=20)  # type: ignore[arg-type]
+
+    def post(self, path: str, body: object) -> httpx.Response:
+        """Likewise."""
+        return httpx.post(f"http://127.0.0.1:{self.port}{path}", json=body, timeout=20)
+
+    def answers(self) -> bool:
+        """Whether anybody listens and is ready."""
+        try:
+            return self.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def workers(self) -> list[int]:
+        """Process ids of its workers."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(child) for child in children if b"spawn_main" in command_line(int(child))]
+
+    def terminated(self) -> int:
+        """The exit code after SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+
+def command_line(pid: int) -> bytes:
+    """Empty where there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def eventually(true: Callable[[], bool], *, told: Callable[[], str] = str) -> None:
+    """Wait for it, patiently: these machines are shared."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.05)
+
+
+@contextmanager
+def served(
+    models: Path, home: Path, *words: str, ready: bool = True, **settings: object
+) -> Iterator[Served]:
+    """The command over a home's models, with its feed in `home`. `settings` are serving's."""
+    home.mkdir(exist_ok=True)
+    (home / "models").symlink_to(models / "models")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not re.search("_NUM_THREADS$|^GUESSLIKE_|^PROMETHEUS_", name)
+    }
+    chosen = {"port": port, **settings}
+    set_here = {f"GUESSLIKE_SERVING__{name.upper()}": str(v) for name, v in chosen.items()}
+    command = [sys.executable, "-m", "guesslike", "serve", "--clock", NOW.isoformat(), *words]
+    output = home / "output"
+    environment = inherited | {"GUESSLIKE_HOME": str(home)} | set_here
+    with (
+        output.open("wb") as log,
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        running = Served(process, port, output)
+        try:
+            if ready:
+                eventually(
+                    lambda: process.poll() is not None or running.answers(),
+                    told=lambda: running.log,
+                )
+                assert process.poll() is None, running.log
+            yield running
+        finally:
+            process.terminate()
