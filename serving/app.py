@@ -21,6 +21,9 @@ from recsys.coupons import Terms
 from recsys.errors import FeedError
 from serving import coupons, openapi
 from serving.body_limit import BodyLimit
+from serving.doors import access, middleware
+from serving.doors.door import Doors
+from serving.doors.routes import routes as door_routes
 from serving.feed import Feed, check_numbers, open_feed
 from serving.feed.contract import Event, RecentEvent
 from serving.models import Published
@@ -55,6 +58,8 @@ class Service:
     settings: ServingSettings
     terms: Terms
     now: Callable[[], datetime]
+    folder: Path | None = None
+    """where keys and signing secrets lie; without one there are none, and the doors are open"""
 
 
 class _Live:
@@ -80,11 +85,14 @@ class _Live:
 def create_app(service: Service) -> FastAPI:
     """The service; models and feed are opened when it starts."""
     settings = service.settings
+    doors = Doors(service.folder, settings.doors, service.now)
     live: _Live
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         nonlocal live
+        if doors.are_open:
+            log.warning("the doors are open: no key was ever made (guesslike keys add)")
         feed = await open_feed(service.feed_url, shards=settings.feed_shards)
         try:
             for warning in feed.warnings:
@@ -100,6 +108,10 @@ def create_app(service: Service) -> FastAPI:
 
     app = FastAPI(title="Guesslike", lifespan=lifespan, responses=_PROBLEMS)
     app.add_middleware(BodyLimit, most=settings.max_body_bytes)
+    middleware.add(app, doors)
+    openapi.name_bearer(app)
+    app.include_router(door_routes(doors, service.now))
+    app.add_exception_handler(access.DeniedError, _denied)
     app.add_exception_handler(HTTPException, _plain)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(_RefusedError, _refused)
@@ -129,6 +141,7 @@ def create_app(service: Service) -> FastAPI:
 
     @app.get("/v1/recommendations", responses=openapi.of(Recommendations))
     async def get_recommendations(
+        request: Request,
         member_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         visitor_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         placement: Literal["home", "product", "cart"] = "home",
@@ -138,6 +151,7 @@ def create_app(service: Service) -> FastAPI:
         limit: Annotated[int, Query(ge=1)] = 20,
     ) -> Response:
         """Ranked products for a member, a visitor, or anybody."""
+        member_id, visitor_id = access.subject(request.scope, member_id, visitor_id)
         wanted = Wanted(
             member_id=member_id,
             placement=placement,
@@ -150,10 +164,11 @@ def create_app(service: Service) -> FastAPI:
         return await answer(wanted, visitor_id, product_id)
 
     @app.post("/v1/recommendations", responses=openapi.of(Recommendations))
-    async def post_recommendations(body: RecommendBody) -> Response:
+    async def post_recommendations(body: RecommendBody, request: Request) -> Response:
         """The same with the ids in the body, for addresses end up in logs."""
+        member_id, visitor_id = access.subject(request.scope, body.member_id, body.visitor_id)
         wanted = Wanted(
-            member_id=body.member_id,
+            member_id=member_id,
             placement=body.placement,
             seeds=seeds(body.placement, body.product_id, body.cart),
             excluded=hidden(body.exclude, body.product_id, body.cart),
@@ -161,27 +176,31 @@ def create_app(service: Service) -> FastAPI:
             now=microseconds(),
             rest_hours=settings.rest_hours,
         )
-        return await answer(wanted, body.visitor_id, body.product_id)
+        return await answer(wanted, visitor_id, body.product_id)
 
     @app.get("/v1/coupons", responses=openapi.of(Coupons))
     async def get_coupons(
-        member_id: Annotated[str, Query(min_length=1, max_length=128)],
+        request: Request,
+        member_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         limit: Annotated[int, Query(ge=1, le=50)] = 3,
     ) -> Response:
         """The coupons that a member can use now, the one worth most first."""
+        member_id, _ = access.subject(request.scope, member_id, None)
+        if member_id is None:
+            raise _RefusedError("member_id", "coupons need a member_id, or a member's token")
         model = live.published.ranker.model
         now = service.now().timestamp() / 86_400
         items = coupons.offers(model, member_id, service.terms, limit=limit, now=now)
         return _json(Coupons(uuid.uuid4().hex, model.version, items))
 
     @app.post("/v1/events")
-    async def post_events(body: EventsBody) -> Accepted:
+    async def post_events(body: EventsBody, request: Request) -> Accepted:
         """Accept events; each counts on that member's next request."""
         if len(body.events) > settings.max_events:
             raise _RefusedError("events", f"at most {settings.max_events} events in one batch")
         now = microseconds()
         latest = now + settings.future_seconds * 1_000_000
-        events = [_event(event) for event in body.events]
+        events = access.events(request.scope, [_event(event) for event in body.events])
         for at, event in enumerate(events):
             if event.occurred_at > latest:
                 raise _RefusedError(
@@ -221,8 +240,11 @@ class _RefusedError(Exception):
 
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Problem},
+    403: {"model": Problem},
     413: {"model": Problem},
     422: {"model": Problem},
+    429: {"model": Problem},
     503: {"model": Problem},
 }
 
@@ -263,6 +285,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, _RefusedError)
     return _problem(422, error.problem)
+
+
+async def _denied(request: Request, error: Exception) -> Response:
+    assert isinstance(error, access.DeniedError)
+    return _problem(error.status, Problem(detail=error.detail))
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

@@ -20,6 +20,7 @@ from recsys.coupons import Terms
 from serving import drain as draining
 from serving import explain as explaining
 from serving.app import Service, create_app
+from serving.doors.door import check_address
 from serving.feed import check_numbers, open_feed
 from serving.feed.contract import RecentEvent
 from serving.models import open_current
@@ -54,9 +55,12 @@ class Composition:
         """Where the feed is."""
         return self.settings.feed_url or str(self.folder / "feed.db")
 
-    def app(self, now: Callable[[], datetime], *, simulated: bool) -> FastAPI:
-        """The whole service under a clock."""
-        service = Service(self.models, self.feed_url, self.settings, self.terms, now)
+    def app(
+        self, now: Callable[[], datetime], *, simulated: bool, has_doors: bool = True
+    ) -> FastAPI:
+        """The whole service under a clock, behind the doors that the folder's keys open."""
+        folder = self.folder if has_doors else None
+        service = Service(self.models, self.feed_url, self.settings, self.terms, now, folder)
         app = create_app(service)
         app.include_router(self.pages(now, simulated))
         return app
@@ -69,6 +73,7 @@ app = typer.Typer(no_args_is_help=True)
 def serve_command(ctx: typer.Context, clock: Clock = None) -> None:
     """Answer over HTTP until stopped. Takes up a newly published model by itself."""
     at = composition(ctx)
+    check_address(at.settings.host, at.folder)
     asyncio.run(_try_out(at))  # a clear message now instead of a traceback in the server
     run(at.app(at.clock(clock), simulated=clock is not None), at.settings)
 

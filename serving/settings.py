@@ -4,6 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from serving.doors.settings import DoorSettings
+
 
 class ServingSettings(BaseModel):
     """GUESSLIKE_SERVING__NAME sets one of these."""
@@ -27,3 +29,4 @@ class ServingSettings(BaseModel):
     """a product just bought is not proposed again for so long"""
     reload_seconds: Annotated[float, Field(gt=0)] = 0.5
     """how often a worker looks at CURRENT"""
+    doors: DoorSettings = DoorSettings()
