@@ -31,6 +31,7 @@ import campaigns.app
 import campaigns.cli
 import demo.run
 import serving.cli
+import serving.doors.cli
 import training.cli
 from campaigns.definition import Campaign
 from campaigns.run import Composition as CampaignComposition
@@ -40,6 +41,7 @@ from recsys import artifact
 from recsys.coupons import Terms
 from recsys.dataset import Dataset
 from recsys.errors import GuesslikeError, SettingsError
+from serving.doors.door import check_address
 from serving.models import open_current
 from serving.settings import ServingSettings
 from training.config import TrainingSettings
@@ -133,6 +135,7 @@ app = typer.Typer(
 )
 app.add_typer(training.cli.app)
 app.add_typer(serving.cli.app)
+app.add_typer(serving.doors.cli.app, name="keys")
 
 
 @app.callback()
@@ -144,6 +147,7 @@ def compose(ctx: typer.Context) -> None:
         settings.training, settings.models, clock(None)
     )
     ctx.meta[serving.cli.META] = serving_composition(settings)
+    ctx.meta[serving.doors.cli.META] = serving.doors.cli.Composition(settings.home, clock(None))
 
 
 def compose_campaigns(ctx: typer.Context, clock_start: serving.cli.Clock = None) -> None:
@@ -245,6 +249,8 @@ def demo_command(
 ) -> None:
     """Everything once, on a real shop's year; then a shop page to try it on."""
     settings = demo_settings(ctx.obj)
+    if serve:  # said now, not after all the work
+        check_address(settings.serving.host, None)
     at = demo.run.Composition(
         folder=settings.home,
         training=settings.training,

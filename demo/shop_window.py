@@ -13,6 +13,7 @@ from campaigns.plan import Plan
 from demo import words
 from recsys.ids import stable_hash
 from serving.cli import Composition
+from serving.doors.door import check_address
 from serving.shop import Shopper, mount
 
 SHOWN = {
@@ -29,7 +30,9 @@ def open_shop(
 ) -> None:
     """Serve until stopped."""
     shoppers = list(choose_shoppers(plan))
-    app = at.app(now, simulated=True)
+    check_address(at.settings.host, None)
+    # a made-up shop's members are no secret, and its page has no server that could ask for tokens
+    app = at.app(now, simulated=True, has_doors=False)
     mount(app, models=at.models, now=now, shoppers=shoppers, currency="USD")
     with closing(_listen(at.settings.host, at.settings.port)) as listener:
         host, port = listener.getsockname()[:2]

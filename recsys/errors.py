@@ -6,6 +6,7 @@
     ├── FilterError           a filter expression
     ├── ModelError            a model folder: absent, corrupt, foreign
     │   └── GateError         a sound model that is not good enough to publish
+    ├── AccessError           a key or a signing secret: unknown, damaged, open to others
     ├── FeedError             the feed's store: unreachable, unsafe, full
     ├── CampaignError         a campaign file, plan or template
     └── LedgerError           the ledger: another key, clock, epoch or version
@@ -36,6 +37,10 @@ class ModelError(GuesslikeError):
 
 class GateError(ModelError):
     """A sound model that is not good enough to publish."""
+
+
+class AccessError(GuesslikeError):
+    """A key is unknown, or the file of keys or signing secrets is damaged or open to others."""
 
 
 class FeedError(GuesslikeError):

@@ -21,6 +21,9 @@ from recsys.errors import FeedError
 from serving import coupons, health, openapi
 from serving.body_limit import BodyLimit
 from serving.counting import Counting
+from serving.doors import access, middleware
+from serving.doors.door import Doors
+from serving.doors.routes import routes as door_routes
 from serving.feed import check_numbers, open_feed
 from serving.feed.contract import Event, RecentEvent
 from serving.metrics import Metrics
@@ -58,6 +61,8 @@ class Service:
     settings: ServingSettings
     terms: Terms
     now: Callable[[], datetime]
+    folder: Path | None = None
+    """where keys and signing secrets lie; without one there are none, and the doors are open"""
 
 
 class _Live:
@@ -85,11 +90,14 @@ def create_app(service: Service) -> FastAPI:
     """The service; models and feed are opened when it starts."""
     settings = service.settings
     metrics = Metrics()
+    doors = Doors(service.folder, settings.doors, service.now)
     live: _Live
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         nonlocal live
+        if doors.are_open:
+            log.warning("the doors are open: no key was ever made (guesslike keys add)")
         feed = await open_feed(service.feed_url, shards=settings.feed_shards)
         try:
             for warning in feed.warnings:
@@ -112,7 +120,11 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPI(title="Guesslike", lifespan=lifespan, responses=_PROBLEMS)
     app.state.unready = "starting: the model is not read and compiled yet"
     app.add_middleware(BodyLimit, most=settings.max_body_bytes)
+    middleware.add(app, doors)
     app.add_middleware(Counting, metrics=metrics)  # the last one added is the outermost
+    openapi.name_bearer(app)
+    app.include_router(door_routes(doors, service.now))
+    app.add_exception_handler(access.DeniedError, _denied)
     app.add_exception_handler(HTTPException, _plain)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(_RefusedError, _refused)
@@ -143,6 +155,7 @@ def create_app(service: Service) -> FastAPI:
 
     @app.get("/v1/recommendations", responses=openapi.of(Recommendations))
     async def get_recommendations(
+        request: Request,
         member_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         visitor_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         placement: Literal["home", "product", "cart"] = "home",
@@ -153,6 +166,7 @@ def create_app(service: Service) -> FastAPI:
         accept_language: Annotated[str | None, Header()] = None,
     ) -> Response:
         """Ranked products for a member, a visitor, or anybody."""
+        member_id, visitor_id = access.subject(request.scope, member_id, visitor_id)
         wanted = Wanted(
             member_id=member_id,
             placement=placement,
@@ -167,11 +181,14 @@ def create_app(service: Service) -> FastAPI:
 
     @app.post("/v1/recommendations", responses=openapi.of(Recommendations))
     async def post_recommendations(
-        body: RecommendBody, accept_language: Annotated[str | None, Header()] = None
+        body: RecommendBody,
+        request: Request,
+        accept_language: Annotated[str | None, Header()] = None,
     ) -> Response:
         """The same with the ids in the body, for addresses end up in logs."""
+        member_id, visitor_id = access.subject(request.scope, body.member_id, body.visitor_id)
         wanted = Wanted(
-            member_id=body.member_id,
+            member_id=member_id,
             placement=body.placement,
             seeds=seeds(body.placement, body.product_id, body.cart),
             excluded=hidden(body.exclude, body.product_id, body.cart),
@@ -180,15 +197,19 @@ def create_app(service: Service) -> FastAPI:
             rest_hours=settings.rest_hours,
             language=language_of(accept_language),
         )
-        return await answer(wanted, body.visitor_id, body.product_id)
+        return await answer(wanted, visitor_id, body.product_id)
 
     @app.get("/v1/coupons", responses=openapi.of(Coupons))
     async def get_coupons(
-        member_id: Annotated[str, Query(min_length=1, max_length=128)],
+        request: Request,
+        member_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         limit: Annotated[int, Query(ge=1, le=50)] = 3,
         accept_language: Annotated[str | None, Header()] = None,
     ) -> Response:
         """The coupons that a member can use now, the one worth most first."""
+        member_id, _ = access.subject(request.scope, member_id, None)
+        if member_id is None:
+            raise _RefusedError("member_id", "coupons need a member_id, or a member's token")
         model = live.published.ranker.model
         now = service.now().timestamp() / 86_400
         language = language_of(accept_language)
@@ -198,13 +219,13 @@ def create_app(service: Service) -> FastAPI:
         return _json(Coupons(uuid.uuid4().hex, model.version, items))
 
     @app.post("/v1/events")
-    async def post_events(body: EventsBody) -> Accepted:
+    async def post_events(body: EventsBody, request: Request) -> Accepted:
         """Accept events; each counts on that member's next request."""
         if len(body.events) > settings.max_events:
             raise _RefusedError("events", f"at most {settings.max_events} events in one batch")
         now = microseconds()
         latest = now + settings.future_seconds * 1_000_000
-        events = [_event(event) for event in body.events]
+        events = access.events(request.scope, [_event(event) for event in body.events])
         for at, event in enumerate(events):
             if event.occurred_at > latest:
                 raise _RefusedError(
@@ -229,8 +250,11 @@ class _RefusedError(Exception):
 
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Problem},
+    403: {"model": Problem},
     413: {"model": Problem},
     422: {"model": Problem},
+    429: {"model": Problem},
     503: {"model": Problem},
 }
 
@@ -279,6 +303,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, _RefusedError)
     return _problem(422, error.problem)
+
+
+async def _denied(request: Request, error: Exception) -> Response:
+    assert isinstance(error, access.DeniedError)
+    return _problem(error.status, Problem(detail=error.detail))
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

@@ -24,6 +24,7 @@ from serving import drain as draining
 from serving import explain as explaining
 from serving import logs, process
 from serving.app import Service, create_app
+from serving.doors.door import check_address
 from serving.feed import check_numbers, open_feed
 from serving.feed.contract import RecentEvent
 from serving.metrics import SHARED
@@ -65,9 +66,12 @@ class Composition:
         """Where the feed is."""
         return self.settings.feed_url or str(self.folder / "feed.db")
 
-    def app(self, now: Callable[[], datetime], *, simulated: bool) -> FastAPI:
-        """The whole service under a clock."""
-        service = Service(self.models, self.feed_url, self.settings, self.terms, now)
+    def app(
+        self, now: Callable[[], datetime], *, simulated: bool, has_doors: bool = True
+    ) -> FastAPI:
+        """The whole service under a clock, behind the doors that the folder's keys open."""
+        folder = self.folder if has_doors else None
+        service = Service(self.models, self.feed_url, self.settings, self.terms, now, folder)
         app = create_app(service)
         app.include_router(self.pages(now, simulated))
         return app
@@ -86,6 +90,7 @@ def serve_command(
 ) -> None:
     """Answer over HTTP until stopped. Takes up a newly published model by itself."""
     at = composition(ctx)
+    check_address(at.settings.host, at.folder)
     now, begun = at.clock(clock), time.monotonic()
     asyncio.run(_try_out(at))  # a clear message now instead of a traceback in the server
     logs.configure(at.settings.log_format)

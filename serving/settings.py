@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from serving.doors.settings import DoorSettings
+
 
 class ServingSettings(BaseModel):
     """GUESSLIKE_SERVING__NAME sets one of these."""
@@ -34,3 +36,4 @@ class ServingSettings(BaseModel):
     """requests in flight have so long to end after SIGTERM"""
     stop_notice_seconds: Annotated[float, Field(ge=0, le=3600)] = 0
     """/readyz says so for this long before the port closes, so that a load balancer turns away"""
+    doors: DoorSettings = DoorSettings()

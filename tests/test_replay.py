@@ -22,7 +22,15 @@ from serving.ranker import NEIGHBOURS_OF_SEED, Ranker
 from serving.recommend import Request, recommend
 from tests.small_shop import END, MEMBERS, PRODUCTS, SOLD_OUT, write_small_shop
 from training.config import TrainingSettings
-from training.evidence import Facts, Pairs, candidate_pairs, collect, of_nobody, session_similarity
+from training.evidence import (
+    Facts,
+    Pairs,
+    candidate_pairs,
+    collect,
+    latest_events,
+    of_nobody,
+    session_similarity,
+)
 from training.ranker import fit_facts
 from training.run import train
 from training.shop import load
@@ -92,7 +100,7 @@ class Replay:
             table = pl.read_parquet(self.folder / "dataset" / f"{name}.parquet")
             table.write_parquet(later / f"{name}.parquet")
         past = load(Dataset(later)).past(now.timestamp() / 86_400, min_support=5)
-        return session_similarity(replace(self.facts, past=past), pairs)
+        return session_similarity(replace(self.facts, sessions=latest_events(past)), pairs)
 
 
 def micros(instant: datetime) -> int:

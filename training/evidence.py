@@ -15,7 +15,7 @@ from training.config import Ablated, TrainingSettings
 from training.shop import Past
 from training.sources import Sources, popular, together
 from training.sources.reaching import Seeded
-from training.sparse import cells, distinct, locate
+from training.sparse import distinct, locate, product_cells
 
 BROWSING = [KINDS.index(kind) for kind in ("view", "click", "add_to_cart")]
 BROWSING_DAYS = 30.0
@@ -41,8 +41,8 @@ class Facts:
     """as `together`, from each member's latest orders alone"""
     without: tuple[Ablated, ...]
     """what is left out of candidates and features"""
-    sessions: bool
-    """whether the log holds enough browsing to speak of sessions"""
+    sessions: csr_matrix | None
+    """`latest_events`; None in a log that holds too little browsing to speak of sessions"""
     of_pairs: dict[str, Floats]
     """what each member's orders say of each product in them; shape (repeats,)"""
     product_interval: Floats
@@ -78,6 +78,7 @@ def facts(past: Past, sources: Sources, settings: TrainingSettings) -> Facts:
     interval, rebought = _intervals(past)
     offsets = past.purchases.offsets
     started = np.diff(offsets) > 0
+    browsed = _browsing(past.history, past.day) >= settings.browsing_needed
     first, latest = np.full((2, past.n_members), past.day)
     first[started] = past.purchases.days[offsets[:-1][started]]
     latest[started] = past.purchases.days[offsets[1:][started] - 1]
@@ -86,7 +87,7 @@ def facts(past: Past, sources: Sources, settings: TrainingSettings) -> Facts:
         sources=sources,
         latest=together.from_latest(past, sources.together),
         without=settings.without,
-        sessions=_browsing(past.history, past.day) >= settings.browsing_needed,
+        sessions=latest_events(past) if browsed else None,
         of_pairs=of_pairs,
         product_interval=interval,
         rebought=rebought,
@@ -237,10 +238,16 @@ def session_similarity(facts: Facts, pairs: Pairs) -> Floats:
     All 0 in a log that hardly holds any browsing: the purchases before an as-of date are no
     session, and what they say is said by other features.
     """
-    past = facts.past
-    history = past.history
-    if not facts.sessions:
+    if facts.sessions is None:
         return np.zeros(len(pairs.members), np.float32)
+    members, rows = np.unique(pairs.members, return_inverse=True)
+    similarity = facts.sources.together.similarity
+    return product_cells(facts.sessions[members], similarity, rows, pairs.products)
+
+
+def latest_events(past: Past) -> csr_matrix:
+    """shape (members, products): how much each member's latest events still say."""
+    history = past.history
     ends = history.offsets[1:]
     recent = np.arange(len(history.products)) >= np.repeat(
         ends - features.SESSION_EVENTS, np.diff(history.offsets)
@@ -248,11 +255,7 @@ def session_similarity(facts: Facts, pairs: Pairs) -> Floats:
     latest = history.where(recent)
     weights = features.session_weights(past.day, latest.days, latest.kinds)
     shape = (past.n_members, past.n_products)
-    events = csr_matrix((weights, latest.products, latest.offsets), shape=shape)
-    members, rows = np.unique(pairs.members, return_inverse=True)
-    return cells(
-        (events[members] @ facts.sources.together.similarity).tocsr(), rows, pairs.products
-    )
+    return csr_matrix((weights, latest.products, latest.offsets), shape=shape)
 
 
 def _browsing(history: History, day: float) -> int:
