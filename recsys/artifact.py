@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from recsys.errors import ModelError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 CURRENT = "CURRENT"
 Array = NDArray[np.generic]
