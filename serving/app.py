@@ -1,15 +1,16 @@
 """The HTTP service: recommendations, coupons and events of one worker process."""
 
 import asyncio
+import difflib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import FastAPI, Query, Request, Response
@@ -18,21 +19,25 @@ from starlette.exceptions import HTTPException
 from threadpoolctl import threadpool_info
 
 from recsys.coupons import Terms
-from recsys.errors import FeedError
+from recsys.errors import FeedError, FilterError
 from serving import coupons, openapi
+from serving.asking import Request as Wanted
 from serving.body_limit import BodyLimit
 from serving.feed import Feed, check_numbers, open_feed
 from serving.feed.contract import Event, RecentEvent
 from serving.models import Published
-from serving.recommend import Request as Wanted
-from serving.recommend import recommend
+from serving.placements import BUILT_IN, Placement
+from serving.recommend import recommend, recommend_and_trace
+from serving.rules import Asked
 from serving.schemas import (
     Accepted,
     Coupons,
     EventBody,
     EventsBody,
+    FilterText,
     Id,
     Problem,
+    Question,
     Ready,
     Recommendations,
     RecommendBody,
@@ -105,63 +110,74 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(_RefusedError, _refused)
     app.add_exception_handler(FeedError, _unavailable)
 
+    placements = BUILT_IN
+
     def microseconds() -> int:
         return round(service.now().timestamp() * 1_000_000)
 
-    async def answer(wanted: Wanted, visitor_id: str | None, product_id: str | None) -> Response:
-        if wanted.limit > settings.max_limit:
-            raise _RefusedError("limit", f"limit is at most {settings.max_limit}")
-        if wanted.placement == "product" and product_id is None:
-            raise _RefusedError("product_id", "placement product needs a product_id")
+    async def answer(asked: Question) -> Response:
+        place = placements.get(asked.placement)
+        if place is None:
+            raise _RefusedError("placement", _unknown_placement(asked.placement, placements))
         ranker = live.published.ranker
-        recent = await live.recent(wanted.member_id, visitor_id)
-        items = recommend(ranker, wanted, recent)
-        return _json(Recommendations(uuid.uuid4().hex, ranker.model.version, items))
-
-    def seeds(placement: str, product_id: str | None, cart: list[str]) -> list[str]:
-        if placement == "product" and product_id is not None:
-            return [product_id]
-        return cart if placement == "cart" else []
-
-    def hidden(exclude: list[str], product_id: str | None, cart: list[str]) -> list[str]:
-        # what the page or the cart shows already is no proposal, whatever the placement
-        return [*exclude, *cart, product_id] if product_id else exclude + cart
+        recent = await live.recent(asked.member_id, asked.visitor_id)
+        wanted = Wanted(
+            member_id=asked.member_id,
+            placement=place,
+            seeds=_seeds(place, asked),
+            excluded=asked.exclude,
+            limit=_limit(place, asked, settings.max_limit),
+            now=microseconds(),
+            rest_hours=settings.rest_hours if place.rest_hours is None else place.rest_hours,
+            # what the page or the cart shows already is no proposal, whatever the placement
+            shown=[*asked.cart, asked.product_id] if asked.product_id else asked.cart,
+            asked=Asked(asked.filter, asked.region),
+            candidates=_candidates(place, asked),
+        )
+        debug = None
+        try:
+            if asked.debug:
+                items, debug = recommend_and_trace(ranker, wanted, recent)
+            else:
+                items = recommend(ranker, wanted, recent)
+        except FilterError as error:  # the placements' own filters were tried at the start
+            raise _RefusedError("filter", str(error)) from None
+        return _json(Recommendations(uuid.uuid4().hex, ranker.model.version, items, debug))
 
     @app.get("/v1/recommendations", responses=openapi.of(Recommendations))
     async def get_recommendations(
         member_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         visitor_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
-        placement: Literal["home", "product", "cart"] = "home",
+        placement: Annotated[str, Query(min_length=1, max_length=64)] = "home",
         product_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         cart: Annotated[list[Id], Query(max_length=100)] = [],  # noqa: B006
         exclude: Annotated[list[Id], Query(max_length=500)] = [],  # noqa: B006
-        limit: Annotated[int, Query(ge=1)] = 20,
+        filter: Annotated[FilterText | None, Query()] = None,  # noqa: A002
+        region: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
+        limit: Annotated[int | None, Query(ge=1)] = None,
+        debug: bool = False,
     ) -> Response:
         """Ranked products for a member, a visitor, or anybody."""
-        wanted = Wanted(
-            member_id=member_id,
-            placement=placement,
-            seeds=seeds(placement, product_id, cart),
-            excluded=hidden(exclude, product_id, cart),
-            limit=limit,
-            now=microseconds(),
-            rest_hours=settings.rest_hours,
+        return await answer(
+            Question(
+                member_id,
+                visitor_id,
+                placement,
+                product_id,
+                cart,
+                exclude,
+                None,
+                filter,
+                region,
+                limit,
+                debug,
+            )
         )
-        return await answer(wanted, visitor_id, product_id)
 
     @app.post("/v1/recommendations", responses=openapi.of(Recommendations))
     async def post_recommendations(body: RecommendBody) -> Response:
         """The same with the ids in the body, for addresses end up in logs."""
-        wanted = Wanted(
-            member_id=body.member_id,
-            placement=body.placement,
-            seeds=seeds(body.placement, body.product_id, body.cart),
-            excluded=hidden(body.exclude, body.product_id, body.cart),
-            limit=body.limit,
-            now=microseconds(),
-            rest_hours=settings.rest_hours,
-        )
-        return await answer(wanted, body.visitor_id, body.product_id)
+        return await answer(Question(**dict(body)))
 
     @app.get("/v1/coupons", responses=openapi.of(Coupons))
     async def get_coupons(
@@ -218,6 +234,37 @@ class _RefusedError(Exception):
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(detail)
         self.problem = Problem(detail=detail, field=field)
+
+
+def _seeds(place: Placement, asked: Question) -> list[str]:
+    if place.kind == "product":
+        if asked.product_id is None:
+            raise _RefusedError("product_id", f"placement {asked.placement} needs a product_id")
+        return [asked.product_id]
+    return asked.cart if place.kind == "cart" else []
+
+
+def _candidates(place: Placement, asked: Question) -> list[str] | None:
+    if (place.kind == "search") == (asked.candidates is not None):
+        return asked.candidates
+    if place.kind == "search":
+        detail = f"placement {asked.placement} ranks the candidates that you POST; there are none"
+    else:
+        detail = f"placement {asked.placement} takes no candidates; ask for placement search"
+    raise _RefusedError("candidates", detail)
+
+
+def _limit(place: Placement, asked: Question, most: int) -> int:
+    given = len(asked.candidates or ())
+    if asked.limit is not None and asked.limit > max(most, given):
+        raise _RefusedError("limit", f"limit is at most {max(most, given)}")
+    return asked.limit or place.limit or max(given, 1)
+
+
+def _unknown_placement(name: str, placements: Mapping[str, Placement]) -> str:
+    near = difflib.get_close_matches(name, placements, 1, 0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(placements)}"
+    return f"there is no placement '{name}'; {hint}"
 
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {

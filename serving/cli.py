@@ -20,11 +20,13 @@ from recsys.coupons import Terms
 from serving import drain as draining
 from serving import explain as explaining
 from serving.app import Service, create_app
+from serving.asking import Request
 from serving.feed import check_numbers, open_feed
 from serving.feed.contract import RecentEvent
 from serving.models import open_current
+from serving.placements import BUILT_IN
 from serving.ranker import Ranker
-from serving.recommend import Request, recommend
+from serving.recommend import recommend
 from serving.schemas import Item
 from serving.settings import ServingSettings
 
@@ -123,7 +125,7 @@ def home(member: str, settings: ServingSettings, *, limit: int, now: datetime) -
     """A request for a member's home placement, outside of HTTP."""
     return Request(
         member_id=member,
-        placement="home",
+        placement=BUILT_IN["home"],
         seeds=[],
         excluded=[],
         limit=limit,

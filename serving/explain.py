@@ -8,9 +8,10 @@ import numpy as np
 from recsys import features
 from recsys.features import Floats
 from recsys.scoring import sigmoid
+from serving.asking import DAY_US, Request, present
 from serving.feed.contract import RecentEvent
 from serving.ranker import NEIGHBOURS_OF_SEED, Ranker, Seeds
-from serving.recommend import DAY_US, Request, present, recommend
+from serving.recommend import recommend
 from serving.schemas import Item
 
 

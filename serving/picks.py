@@ -9,7 +9,7 @@ class Pick(NamedTuple):
     product: int
     score: float
     reason: str
-    """one of scoring.REASON_CODES, "session" or "fresh" """
+    """one of scoring.REASON_CODES, "session", "fresh", "pinned" or "found" """
     last_day: int = 0
     every_days: int = 0
     seed: int | None = None

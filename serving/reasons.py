@@ -56,4 +56,6 @@ _PLAIN = {
     "promoted": _plain("popular", "promoted", "On promotion now"),
     "fresh": _plain("fresh", "fresh", "New in the shop"),
     "popular": _plain("popular", "popular", "Popular in the shop now"),
+    "pinned": _plain("pinned", "pinned", "Chosen by the shop"),
+    "found": _plain("search", "found", "Found by your search"),
 }
