@@ -19,14 +19,16 @@ from starlette.exceptions import HTTPException
 from threadpoolctl import threadpool_info
 
 from recsys.coupons import Terms
-from recsys.errors import FeedError, FilterError
+from recsys.errors import FeedError, FilterError, ModelError, SettingsError
+from recsys.model import Model
 from serving import coupons, openapi
 from serving.asking import Request as Wanted
 from serving.body_limit import BodyLimit
 from serving.feed import Feed, check_numbers, open_feed
 from serving.feed.contract import Event, RecentEvent
 from serving.models import Published
-from serving.placements import BUILT_IN, Placement
+from serving.placements import Placement
+from serving.placements_file import load_placements
 from serving.recommend import recommend, recommend_and_trace
 from serving.rules import Asked
 from serving.schemas import (
@@ -87,6 +89,16 @@ def create_app(service: Service) -> FastAPI:
     settings = service.settings
     live: _Live
 
+    places = load_placements(settings.placements)
+    placements = places.named
+
+    async def accept(feed: Feed, model: Model) -> None:
+        await check_numbers(feed, model)
+        try:
+            places.check(model)
+        except SettingsError as error:
+            raise ModelError(str(error)) from error
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         nonlocal live
@@ -94,8 +106,8 @@ def create_app(service: Service) -> FastAPI:
         try:
             for warning in feed.warnings:
                 log.warning("feed: %s", warning)
-            published = Published(service.models, accept=partial(check_numbers, feed))
-            await check_numbers(feed, published.ranker.model)
+            published = Published(service.models, accept=partial(accept, feed))
+            await accept(feed, published.ranker.model)
             live = _Live(published, feed)
             following = asyncio.create_task(live.published.follow(settings.reload_seconds))
             yield
@@ -109,8 +121,6 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(_RefusedError, _refused)
     app.add_exception_handler(FeedError, _unavailable)
-
-    placements = BUILT_IN
 
     def microseconds() -> int:
         return round(service.now().timestamp() * 1_000_000)
