@@ -117,7 +117,7 @@ def _pins(request: Request, asked: Asking) -> dict[int, int]:
 def _with_new(
     ranker: Ranker, request: Request, asked: Asking, picks: list[Pick], pinned: list[int]
 ) -> tuple[list[Pick], int]:
-    if "new" not in request.placement.sources:
+    if "new" not in request.placement.sources or not len(ranker.model.fresh_anybody):
         return picks, 0
     bought = {product for product, _ in asked.present.bought}
     listed = ranker.with_new(
