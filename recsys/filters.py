@@ -25,6 +25,8 @@ from recsys.errors import FilterError
 MAX_LENGTH = 4_000
 MAX_DEPTH = 32
 
+FIELD = r"(?!(and|or|not|in|is|null|true|false|startswith|contains)\b)[A-Za-z_][A-Za-z0-9_]*"
+"""which names of columns can be written"""
 _GRAMMAR = r"""
 ?start: any
 ?any: all (_OR all)*
@@ -50,17 +52,30 @@ _IS: /is\b/
 _NULL: /null\b/
 TRUE: /true\b/
 FALSE: /false\b/
-FIELD: /(?!(and|or|not|in|is|null|true|false|startswith|contains)\b)[A-Za-z_][A-Za-z0-9_]*/
+FIELD: /@FIELD@/
 TEXT: /"([^"\\\n]|\\["\\])*"/
 NUMBER: /[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?/
 %import common.WS
 %ignore WS
-"""
+""".replace("@FIELD@", FIELD)
 
 Value: TypeAlias = str | float | bool
-Kind: TypeAlias = Literal["text", "number", "yes/no"]
-Columns: TypeAlias = Mapping[str, NDArray[Any]]
+Kind: TypeAlias = Literal["text", "number", "yes/no", "a list"]
 Mask: TypeAlias = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A column of few distinct values: each of them is looked at once."""
+
+    codes: NDArray[np.integer[Any]]
+    """shape (rows,); -1 is missing"""
+    values: NDArray[Any]
+    """shape (codes + 1,): the value of each code, as an object; the last is None"""
+
+
+Column: TypeAlias = NDArray[Any] | Coded
+Columns: TypeAlias = Mapping[str, Column]
 
 _ORDER: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -114,7 +129,7 @@ class Filter:
         """Rows that pass, shape (rows,).
 
         A column is text (object with None, fixed-width or StringDType), float64 with NaN for
-        missing, another number, or bool; all of one length.
+        missing, another number, bool, or lists (object with tuples of texts); all of one length.
         """
         self.check(columns)
         return _mask(self._root, columns)
@@ -221,7 +236,9 @@ def _mask(node: _Node, columns: Columns) -> Mask:
     return cast(Mask, join.reduce(masks))
 
 
-def _test(test: _Test, column: NDArray[Any]) -> Mask:
+def _test(test: _Test, column: Column) -> Mask:
+    if isinstance(column, Coded):
+        return cast(Mask, _test(test, column.values)[column.codes])
     missing = _missing(column)
     if test.verb == "is null":
         return missing
@@ -269,11 +286,19 @@ def _kind(values: NDArray[Any]) -> Kind:
     first = values[0]
     if isinstance(first, bool | np.bool_):
         return "yes/no"
+    if isinstance(first, tuple):
+        return "a list"
     return "text" if isinstance(first, str) else "number"
 
 
 def _check_kind(test: _Test, kind: Kind) -> None:
     """A comparison across kinds is a slip of the writer's, never silently false."""
+    if kind == "a list":
+        if test.verb != "contains" or not isinstance(test.values[0], str):
+            raise FilterError(
+                f"'{test.field}' is a list of texts; ask for one: {test.field} contains \"A\""
+            )
+        return
     for value in test.values:
         given: Kind = (
             "yes/no" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"

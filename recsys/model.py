@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys import features
 from recsys.artifact import Array, Artifact
+from recsys.columns import Attribute, Labels, Texts
 from recsys.coupons import Coupon
 from recsys.errors import ModelError
 from recsys.features import Floats
@@ -46,25 +47,6 @@ class Neighbours:
     """orders that hold both"""
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """One text for each row, empty where unknown."""
-
-    offsets: NDArray[np.int64]
-    blob: NDArray[np.uint8]
-
-    @classmethod
-    def build(cls, texts: list[str]) -> "Texts":
-        """Row r gets texts[r]."""
-        encoded = [text.encode() for text in texts]
-        offsets = np.zeros(len(encoded) + 1, np.int64)
-        np.cumsum([len(text) for text in encoded], out=offsets[1:])
-        return cls(offsets, np.frombuffer(b"".join(encoded), np.uint8))
-
-    def __getitem__(self, row: int) -> str:
-        return self.blob[self.offsets[row] : self.offsets[row + 1]].tobytes().decode()
-
-
 @dataclass(frozen=True)
 class Model:
     """An opened model. Arrays are memory-mapped; only the weights and coupons are objects."""
@@ -80,8 +62,16 @@ class Model:
     orders: NDArray[np.int32]
     """shape (products,): orders that hold it"""
     titles: Texts
-    categories: Texts
-    prices: NDArray[np.float32]
+    categories: Labels
+    """paths, ` > ` between levels"""
+    brands: Labels
+    regions: Labels
+    """where a product is sold, as JSON lists; unknown is everywhere"""
+    groups: NDArray[np.int32]
+    """shape (products,): products with one code are variants of one; -1 stands alone"""
+    attributes: Mapping[str, Attribute]
+    """further columns of the catalogue, by name"""
+    prices: NDArray[np.float64]
     """shape (products,): current unit price, NaN where unknown"""
     product_static: NDArray[np.float16]
     """shape (products,): static logit for a member of whom nothing is known"""
@@ -153,7 +143,10 @@ class Model:
                 base=BaseLists(*_prefixed(arrays, "base", BaseLists)),
                 near=Neighbours(*_prefixed(arrays, "near", Neighbours)),
                 titles=Texts(*_prefixed(arrays, "titles", Texts)),
-                categories=Texts(*_prefixed(arrays, "categories", Texts)),
+                categories=_labels(arrays, "categories"),
+                brands=_labels(arrays, "brands"),
+                regions=_labels(arrays, "regions"),
+                attributes=_attributes(manifest["attributes"], arrays),
                 **{name: arrays[name] for name in _PLAIN},  # type: ignore[arg-type]
             )
         except (KeyError, TypeError) as error:
@@ -164,12 +157,16 @@ class Model:
 
 
 _PLAIN = (
-    "orders", "prices", "product_static", "member_static", "popular", "fresh", "fresh_anybody",
+    "orders", "groups", "prices", "product_static", "member_static", "popular", "fresh",
+    "fresh_anybody",
     "sellable", "order_amount", "visit", "scope_offsets", "scope_coupons",
 )  # fmt: skip
 
 
-def to_arrays(prefix: str, part: IdIndex | BaseLists | Neighbours | Texts) -> dict[str, Array]:
+Part = IdIndex | BaseLists | Neighbours | Texts | Labels
+
+
+def to_arrays(prefix: str, part: Part) -> dict[str, Array]:
     """The arrays of one part under the names that `Model.from_artifact` reads."""
     return {f"{prefix}_{name}": getattr(part, name) for name in part.__slots__}
 
@@ -197,6 +194,28 @@ def _weights(stored: Mapping[str, Any]) -> Weights:
 
 
 def _prefixed(
-    arrays: Mapping[str, Array], prefix: str, part: type[BaseLists | Neighbours | Texts]
+    arrays: Mapping[str, Array], prefix: str, part: type[BaseLists | Neighbours | Texts | Labels]
 ) -> list[Any]:
     return [arrays[f"{prefix}_{field.name}"] for field in fields(part)]
+
+
+def attributes_to_arrays(named: Mapping[str, Attribute]) -> dict[str, Array]:
+    """Numbered by name's place: a name of the shop's own is no file name."""
+    arrays: dict[str, Array] = {}
+    for place, one in enumerate(named.values()):
+        name = f"attribute_{place}"
+        arrays |= to_arrays(name, one) if isinstance(one, Labels) else {name: one}
+    return arrays
+
+
+def _attributes(names: list[str], arrays: Mapping[str, Array]) -> dict[str, Attribute]:
+    """The counterpart of `attributes_to_arrays`; names in its order."""
+    found: dict[str, Any] = {}
+    for place, name in enumerate(names):
+        stored = f"attribute_{place}"
+        found[name] = arrays[stored] if stored in arrays else _labels(arrays, stored)
+    return found
+
+
+def _labels(arrays: Mapping[str, Array], prefix: str) -> Labels:
+    return Labels(*_prefixed(arrays, prefix, Labels))

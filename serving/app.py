@@ -1,49 +1,60 @@
 """The HTTP service: recommendations, coupons and events of one worker process."""
 
 import asyncio
+import difflib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from recsys.coupons import Terms
-from recsys.errors import FeedError
-from serving import coupons, health, openapi
+from recsys.errors import FeedError, FilterError, ModelError, SettingsError
+from serving import coupons, health, news, openapi
+from serving.asking import Request as Wanted
 from serving.body_limit import BodyLimit
 from serving.counting import Counting
 from serving.doors import access, middleware
 from serving.doors.door import Doors
 from serving.doors.routes import routes as door_routes
-from serving.feed import check_numbers, open_feed
+from serving.feed import Feed, check_numbers, open_feed
 from serving.feed.contract import Event, RecentEvent
+from serving.feed.news import ProductChange
 from serving.metrics import Metrics
 from serving.models import Published
+from serving.placements import Placement
+from serving.placements_file import load_placements
 from serving.process import STOPPING
-from serving.recommend import Request as Wanted
-from serving.recommend import recommend
+from serving.ranker import Ranker
+from serving.recommend import recommend, recommend_and_trace
+from serving.rules import Asked
 from serving.schemas import (
     Accepted,
     Coupons,
     EventBody,
     EventsBody,
+    FilterText,
     Id,
     Problem,
+    ProductsBody,
+    Question,
     Recommendations,
     RecommendBody,
+    Told,
 )
 from serving.settings import ServingSettings
 from serving.watched import WatchedFeed
-from serving.wording import language_of
+from serving.wording import Language, language_of
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +100,19 @@ class _Live:
 def create_app(service: Service) -> FastAPI:
     """The service; models and feed are opened when it starts."""
     settings = service.settings
-    metrics = Metrics()
+    places = load_placements(settings.placements)
+    placements = places.named
+    metrics = Metrics(placements)
     doors = Doors(service.folder, settings.doors, service.now)
     live: _Live
+
+    async def accept(feed: Feed, ranker: Ranker) -> None:
+        await check_numbers(feed, ranker.model)
+        try:
+            places.check(ranker.model)
+        except SettingsError as error:
+            raise ModelError(str(error)) from error
+        await news.take_up(feed, ranker)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -103,17 +124,22 @@ def create_app(service: Service) -> FastAPI:
             for warning in feed.warnings:
                 log.warning("feed: %s", warning)
             published = Published(
-                service.models, accept=partial(check_numbers, feed), seen=metrics.model_seen
+                service.models, accept=partial(accept, feed), seen=metrics.model_seen
             )
-            await check_numbers(feed, published.ranker.model)
+            await accept(feed, published.ranker)
             live = _Live(published, WatchedFeed(feed, metrics))
             # compiled by the ranker; what else a first list does once is done by this one
-            recommend(published.ranker, _anybodys_list(microseconds(), settings), [])
-            following = asyncio.create_task(live.published.follow(settings.reload_seconds))
+            recommend(published.ranker, _anybodys_list(microseconds(), placements["home"]), [])
+            every = settings.reload_seconds
+            following = [
+                asyncio.create_task(published.follow(every)),
+                asyncio.create_task(news.follow(feed, lambda: published.ranker, every)),
+            ]
             app.state.unready = None
             yield
             app.state.unready = STOPPING
-            following.cancel()
+            for task in following:
+                task.cancel()
         finally:
             await feed.close()
 
@@ -133,51 +159,68 @@ def create_app(service: Service) -> FastAPI:
     def microseconds() -> int:
         return round(service.now().timestamp() * 1_000_000)
 
-    async def answer(wanted: Wanted, visitor_id: str | None, product_id: str | None) -> Response:
-        if wanted.limit > settings.max_limit:
-            raise _RefusedError("limit", f"limit is at most {settings.max_limit}")
-        if wanted.placement == "product" and product_id is None:
-            raise _RefusedError("product_id", "placement product needs a product_id")
+    async def answer(asked: Question, scope: Scope, language: Language) -> Response:
+        place = placements.get(asked.placement)
+        if place is None:
+            raise _RefusedError("placement", _unknown_placement(asked.placement, placements))
+        member_id, visitor_id = access.subject(scope, asked.member_id, asked.visitor_id)
         ranker, request_id = live.published.ranker, uuid.uuid4().hex
-        recent = await live.recent(wanted.member_id, visitor_id, request_id)
-        items = recommend(ranker, wanted, recent)
-        metrics.listed(wanted.placement, len(items), wanted.limit)
-        return _json(Recommendations(request_id, ranker.model.version, items))
-
-    def seeds(placement: str, product_id: str | None, cart: list[str]) -> list[str]:
-        if placement == "product" and product_id is not None:
-            return [product_id]
-        return cart if placement == "cart" else []
-
-    def hidden(exclude: list[str], product_id: str | None, cart: list[str]) -> list[str]:
-        # what the page or the cart shows already is no proposal, whatever the placement
-        return [*exclude, *cart, product_id] if product_id else exclude + cart
+        recent = await live.recent(member_id, visitor_id, request_id)
+        wanted = Wanted(
+            member_id=member_id,
+            placement=place,
+            seeds=_seeds(place, asked),
+            excluded=asked.exclude,
+            limit=_limit(place, asked, settings.max_limit),
+            now=microseconds(),
+            rest_hours=settings.rest_hours if place.rest_hours is None else place.rest_hours,
+            # what the page or the cart shows already is no proposal, whatever the placement
+            shown=[*asked.cart, asked.product_id] if asked.product_id else asked.cart,
+            asked=Asked(asked.filter, asked.region),
+            candidates=_candidates(place, asked),
+            language=language,
+        )
+        debug = None
+        try:
+            if asked.debug:
+                items, debug = recommend_and_trace(ranker, wanted, recent)
+            else:
+                items = recommend(ranker, wanted, recent)
+        except FilterError as error:  # the placements' own filters were tried at the start
+            raise _RefusedError("filter", str(error)) from None
+        metrics.listed(asked.placement, len(items), wanted.limit)
+        return _json(Recommendations(request_id, ranker.model.version, items, debug))
 
     @app.get("/v1/recommendations", responses=openapi.of(Recommendations))
     async def get_recommendations(
         request: Request,
         member_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         visitor_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
-        placement: Literal["home", "product", "cart"] = "home",
+        placement: Annotated[str, Query(min_length=1, max_length=64)] = "home",
         product_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         cart: Annotated[list[Id], Query(max_length=100)] = [],  # noqa: B006
         exclude: Annotated[list[Id], Query(max_length=500)] = [],  # noqa: B006
-        limit: Annotated[int, Query(ge=1)] = 20,
+        filter: Annotated[FilterText | None, Query()] = None,  # noqa: A002
+        region: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
+        limit: Annotated[int | None, Query(ge=1)] = None,
+        debug: bool = False,
         accept_language: Annotated[str | None, Header()] = None,
     ) -> Response:
         """Ranked products for a member, a visitor, or anybody."""
-        member_id, visitor_id = access.subject(request.scope, member_id, visitor_id)
-        wanted = Wanted(
-            member_id=member_id,
-            placement=placement,
-            seeds=seeds(placement, product_id, cart),
-            excluded=hidden(exclude, product_id, cart),
-            limit=limit,
-            now=microseconds(),
-            rest_hours=settings.rest_hours,
-            language=language_of(accept_language),
+        question = Question(
+            member_id,
+            visitor_id,
+            placement,
+            product_id,
+            cart,
+            exclude,
+            None,
+            filter,
+            region,
+            limit,
+            debug,
         )
-        return await answer(wanted, visitor_id, product_id)
+        return await answer(question, request.scope, language_of(accept_language))
 
     @app.post("/v1/recommendations", responses=openapi.of(Recommendations))
     async def post_recommendations(
@@ -186,18 +229,8 @@ def create_app(service: Service) -> FastAPI:
         accept_language: Annotated[str | None, Header()] = None,
     ) -> Response:
         """The same with the ids in the body, for addresses end up in logs."""
-        member_id, visitor_id = access.subject(request.scope, body.member_id, body.visitor_id)
-        wanted = Wanted(
-            member_id=member_id,
-            placement=body.placement,
-            seeds=seeds(body.placement, body.product_id, body.cart),
-            excluded=hidden(body.exclude, body.product_id, body.cart),
-            limit=body.limit,
-            now=microseconds(),
-            rest_hours=settings.rest_hours,
-            language=language_of(accept_language),
-        )
-        return await answer(wanted, visitor_id, body.product_id)
+        question = Question(**dict(body))
+        return await answer(question, request.scope, language_of(accept_language))
 
     @app.get("/v1/coupons", responses=openapi.of(Coupons))
     async def get_coupons(
@@ -235,6 +268,19 @@ def create_app(service: Service) -> FastAPI:
         stored = await live.feed.append(events, now=now)
         return Accepted(accepted=stored.new, duplicates=stored.duplicates)
 
+    @app.patch("/v1/products")
+    async def patch_products(body: ProductsBody) -> Told:
+        """Say what is in stock and what it costs now; it counts in every worker within a second."""
+        if len(body.products) > settings.max_events:
+            raise _RefusedError("products", f"at most {settings.max_events} products in one batch")
+        feed, ranker = live.feed.feed, live.published.ranker
+        await feed.tell([ProductChange(one.product_id, one.said()) for one in body.products])
+        await news.take_up(feed, ranker)
+        unknown = [
+            one.product_id for one in body.products if ranker.product_row(one.product_id) is None
+        ]
+        return Told(accepted=len(body.products), unknown=unknown)
+
     app.include_router(
         health.routes(lambda: app.state.unready, lambda: live, metrics=metrics, now=service.now)
     )
@@ -247,6 +293,37 @@ class _RefusedError(Exception):
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(detail)
         self.problem = Problem(detail=detail, field=field)
+
+
+def _seeds(place: Placement, asked: Question) -> list[str]:
+    if place.kind == "product":
+        if asked.product_id is None:
+            raise _RefusedError("product_id", f"placement {asked.placement} needs a product_id")
+        return [asked.product_id]
+    return asked.cart if place.kind == "cart" else []
+
+
+def _candidates(place: Placement, asked: Question) -> list[str] | None:
+    if (place.kind == "search") == (asked.candidates is not None):
+        return asked.candidates
+    if place.kind == "search":
+        detail = f"placement {asked.placement} ranks the candidates that you POST; there are none"
+    else:
+        detail = f"placement {asked.placement} takes no candidates; ask for placement search"
+    raise _RefusedError("candidates", detail)
+
+
+def _limit(place: Placement, asked: Question, most: int) -> int:
+    given = len(asked.candidates or ())
+    if asked.limit is not None and asked.limit > max(most, given):
+        raise _RefusedError("limit", f"limit is at most {max(most, given)}")
+    return asked.limit or place.limit or max(given, 1)
+
+
+def _unknown_placement(name: str, placements: Mapping[str, Placement]) -> str:
+    near = difflib.get_close_matches(name, placements, 1, 0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(placements)}"
+    return f"there is no placement '{name}'; {hint}"
 
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -272,15 +349,9 @@ def _problem(status: int, problem: Problem) -> Response:
     return Response(problem.model_dump_json(), status_code=status, media_type=JSON)
 
 
-def _anybodys_list(now: int, settings: ServingSettings) -> Wanted:
+def _anybodys_list(now: int, home: Placement) -> Wanted:
     return Wanted(
-        member_id=None,
-        placement="home",
-        seeds=[],
-        excluded=[],
-        limit=1,
-        now=now,
-        rest_hours=settings.rest_hours,
+        member_id=None, placement=home, seeds=[], excluded=[], limit=1, now=now, rest_hours=0
     )
 
 

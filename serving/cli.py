@@ -24,13 +24,15 @@ from serving import drain as draining
 from serving import explain as explaining
 from serving import logs, process
 from serving.app import Service, create_app
+from serving.asking import Request
 from serving.doors.door import check_address
 from serving.feed import check_numbers, open_feed
 from serving.feed.contract import RecentEvent
 from serving.metrics import SHARED
 from serving.models import open_current
+from serving.placements_file import load_placements
 from serving.ranker import Ranker
-from serving.recommend import Request, recommend
+from serving.recommend import recommend
 from serving.schemas import Item
 from serving.settings import ServingSettings
 from serving.workers import supervise
@@ -155,7 +157,7 @@ def home(member: str, settings: ServingSettings, *, limit: int, now: datetime) -
     """A request for a member's home placement, outside of HTTP."""
     return Request(
         member_id=member,
-        placement="home",
+        placement=load_placements(settings.placements).named["home"],
         seeds=[],
         excluded=[],
         limit=limit,
@@ -214,6 +216,7 @@ def _shared_numbers() -> Iterator[str]:
 async def _try_out(at: Composition) -> None:
     """Open what the service will open, and close it again."""
     model = open_current(at.models)
+    load_placements(at.settings.placements).check(model)
     feed = await open_feed(at.feed_url, shards=at.settings.feed_shards)
     try:
         await check_numbers(feed, model)
@@ -243,9 +246,11 @@ def _plain(ranker: Ranker, item: Item) -> dict[str, Any]:
 
 
 def _table(facts: list[dict[str, Any]]) -> Table:
-    table = Table(caption="score = standing + clock + session; listed: place in the model's list")
+    table = Table(
+        caption="score = standing + clock + session + boost; listed: place in the model's list"
+    )
     table.add_column("product")
-    for name in ("score", "standing", "clock", "session", "chance", "listed"):
+    for name in ("score", "standing", "clock", "session", "boost", "chance", "listed"):
         table.add_column(name, justify="right")
     table.add_column("source: reason")
     for one in facts:
@@ -253,7 +258,7 @@ def _table(facts: list[dict[str, Any]]) -> Table:
         table.add_row(
             Text(one["title"]),
             f"{one['score']:.2f}",
-            *(f"{parts[name]:+.2f}" for name in ("standing", "clock", "session")),
+            *(f"{parts[name]:+.2f}" for name in ("standing", "clock", "session", "boost")),
             f"{parts['chance']:.1%}",
             "–" if parts["place"] is None else str(parts["place"]),
             Text(f"{one['source']}: {one['reason']}"),

@@ -8,9 +8,10 @@ import numpy as np
 from recsys import features
 from recsys.features import Floats
 from recsys.scoring import sigmoid
+from serving.asking import DAY_US, Request, present
 from serving.feed.contract import RecentEvent
 from serving.ranker import NEIGHBOURS_OF_SEED, Ranker, Seeds
-from serving.recommend import DAY_US, Request, present, recommend
+from serving.recommend import recommend
 from serving.schemas import Item
 
 
@@ -27,7 +28,9 @@ class Parts:
     session: float
     """what the latest events add"""
     chance: float
-    """of a purchase within the model's horizon, as the sum says"""
+    """of a purchase within the model's horizon, as the sum of these says"""
+    boost: float = 0.0
+    """what the placement's rules add"""
 
 
 def explain(
@@ -40,12 +43,13 @@ def explain(
     listed = np.asarray(model.base.products[rows])
     now = present(ranker, request, recent)
     similarity = _similarity(ranker, now.session)
+    added = ranker.views.of(request.placement.rules).tables.added
     explained = []
     for item in recommend(ranker, request, recent):
         product = ranker.product_row(item.product_id)
         assert product is not None
         found = np.flatnonzero(listed == product)
-        if item.reason.code == "fresh":  # no score put it there
+        if item.reason.code in ("fresh", "pinned"):  # no score put it there
             explained.append((item, Parts(None, item.score, 0.0, 0.0, _chance(item.score))))
             continue
         weights, clock = model.blend.new, 0.0
@@ -64,7 +68,8 @@ def explain(
         of_session = features.SESSION_SCALE * max(similarity[product], 0)
         session = float(weights.part(features.SESSION)[0] * np.log1p(of_session))
         place = int(found[0]) + 1 if len(found) else None
-        parts = Parts(place, standing, clock, session, _chance(standing + clock + session))
+        boost = float(added[product]) if len(added) else 0.0
+        parts = Parts(place, standing, clock, session, _chance(standing + clock + session), boost)
         explained.append((item, parts))
     return explained
 

@@ -31,7 +31,12 @@ class Tables(NamedTuple):
     near_products: Rows
     near_cosine: Halves
     product_static: Halves
-    out_of_stock: NDArray[np.bool_]
+    barred: NDArray[np.bool_]
+    """shape (products,): what is out of stock or against the rules"""
+    added: Floats
+    """shape (products,): boosts, logits; empty where there are none"""
+    lifted: Rows
+    """boosted products that compete, whether anything points at them or not"""
     curve: Floats
     """weight of the age, weight of the interval, then a value at each of DUE_KNOTS"""
     session_repeat: np.float32
@@ -97,7 +102,7 @@ def best_of_all(
     the list. Scores as `features` and `scoring` define them: static part + clock + session.
     """
     n_own = len(own.products)
-    candidates = _room(n_own + len(seeds) * most)
+    candidates = _room(n_own + len(seeds) * most + len(tables.lifted))
     products = candidates.products
     last = np.zeros(len(products), np.int32)
     for at in range(n_own):
@@ -109,6 +114,11 @@ def best_of_all(
         if place >= 0:
             last[place] = bought_day[at]
     total = _gather(tables, candidates, n_own, seeds, weights, most)
+    for product in tables.lifted:
+        if tables.places[product] < 0:
+            products[total] = product
+            tables.places[product] = total
+            total += 1
     scores = np.empty(total, np.float32)
     for at in range(total):
         weight = tables.session_new
@@ -122,6 +132,8 @@ def best_of_all(
         scores[at] = score + weight * np.log1p(
             SESSION_SCALE * max(candidates.similarity[at], np.float32(0))
         )
+        if len(tables.added):
+            scores[at] += tables.added[products[at]]
     chosen = _top(tables, products[:total], scores, excluded, limit)
     reasons = np.full(len(chosen), _POPULAR)
     every = np.zeros(len(chosen), np.int32)
@@ -137,10 +149,14 @@ def best_of_all(
 def best_together(
     tables: Tables, seeds: Rows, weights: Floats, most: int, excluded: Rows, limit: int
 ) -> Found:
-    """What the seeds point at, by the sum of cosines."""
+    """What the seeds point at, by the sum of cosines. A boost, there a logit, multiplies the odds;
+    here it multiplies the sum."""
     candidates = _room(len(seeds) * most)
     total = _gather(tables, candidates, 0, seeds, weights, most)
     products, scores = candidates.products[:total], candidates.similarity[:total]
+    if len(tables.added):
+        for at in range(total):
+            scores[at] *= np.exp(tables.added[products[at]])
     chosen = _top(tables, products, scores, excluded, limit)
     never = np.zeros(len(chosen), np.int32)
     reasons = np.full(len(chosen), _TOGETHER)
@@ -219,7 +235,7 @@ def _top(tables: Tables, products: Rows, scores: Floats, excluded: Rows, limit: 
     count = 0
     for at in range(len(products)):
         score = scores[at]
-        if tables.out_of_stock[products[at]] or score == -np.inf:
+        if tables.barred[products[at]] or score == -np.inf:
             continue
         if count == limit and score <= scores[best[limit - 1]]:
             continue

@@ -1,6 +1,6 @@
 """What is counted, for Prometheus. The sums are those of all workers, whichever one is asked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +17,6 @@ imported. Without it the numbers are this process's."""
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """seconds; an answer takes half a millisecond, and up to seconds where a feed hangs"""
 
-PLACEMENTS = ("home", "product", "cart")
 Operation = Literal["recent", "append"]
 Update = Literal["taken_up", "refused", "unreadable"]
 
@@ -55,7 +54,9 @@ class Metrics:
     """The counters of one worker. Label combinations are looked up once: that is most of a count's
     cost."""
 
-    def __init__(self) -> None:
+    def __init__(self, placements: Iterable[str]) -> None:
+        """`placements`: all there are, by name."""
+        names = tuple(placements)
         self._registry = CollectorRegistry()
         self._requests = self._counter("requests", "Answers", "method", "route", "status")
         self._seconds = Histogram(
@@ -76,9 +77,9 @@ class Metrics:
         self._updates = self._counter("model_updates", "Newly published models seen", "outcome")
         self._of_request: dict[tuple[str, str, int], Counter] = {}
         # a series that appears with its first failure has no rate at that failure
-        self._seconds_of = {one: self._seconds.labels(one) for one in PLACEMENTS}
-        self._items_of = {one: self._items.labels(one) for one in PLACEMENTS}
-        self._short_of = {one: self._short.labels(one) for one in PLACEMENTS}
+        self._seconds_of = {one: self._seconds.labels(one) for one in names}
+        self._items_of = {one: self._items.labels(one) for one in names}
+        self._short_of = {one: self._short.labels(one) for one in names}
         self._accepted, self._duplicate = (
             self._events.labels(one) for one in ("accepted", "duplicate")
         )

@@ -37,11 +37,11 @@ class Published:
         self,
         models: Path,
         *,
-        accept: Callable[[Model], Awaitable[None]] | None = None,
+        accept: Callable[[Ranker], Awaitable[None]] | None = None,
         seen: Callable[[Update], None] = lambda _: None,
     ) -> None:
-        """`accept` raises ModelError for a model that cannot be served here; `seen` is told what
-        became of a newly published one."""
+        """`accept` makes a ranker ready; ModelError says that its model cannot be served here.
+        `seen` is told what became of a newly published one."""
         self._models = models
         self._accept = accept
         self._seen = seen
@@ -63,7 +63,7 @@ class Published:
                 return
             ranker = await asyncio.to_thread(_verified, self._models, version)
             if self._accept is not None:
-                await self._accept(ranker.model)
+                await self._accept(ranker)
             self.ranker = ranker
         except ModelError as error:
             self._refused = version

@@ -9,10 +9,8 @@ class Pick(NamedTuple):
     product: int
     score: float
     reason: str
-    """one of scoring.REASON_CODES, "session" or "fresh" """
+    """one of scoring.REASON_CODES, "session", "fresh", "pinned" or "found" """
     last_day: int = 0
     every_days: int = 0
-    seed: int | None = None
-    """the product that pointed here most"""
-    entry: int = -1
-    """where: the entry of the model's neighbours"""
+    entry: int | None = None
+    """of the model's neighbours: where another product pointed here most"""

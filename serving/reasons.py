@@ -2,6 +2,8 @@
 
 from functools import lru_cache
 
+import numpy as np
+
 from recsys.model import Model
 from serving.picks import Pick
 from serving.schemas import Evidence, Reason
@@ -25,13 +27,14 @@ class Reasons:
         """`today`: whole days since 1970."""
         if pick.reason == "again":
             return self._again(today - pick.last_day, pick.every_days, language)
-        if pick.seed is not None:
-            return self._company(pick.reason, pick.seed, pick.entry, language)
+        if pick.entry is not None:
+            return self._company(pick.reason, pick.entry, language)
         return _PLAIN[language, pick.reason]
 
-    def _of_entry(self, code: str, seed: int, entry: int, language: Language) -> Why:
-        """What the orders say of a product (an entry of the neighbours) and the seed it is of."""
+    def _of_entry(self, code: str, entry: int, language: Language) -> Why:
+        """What the orders say of the two products of an entry of the neighbours."""
         model, wording = self._model, WORDING[language]
+        seed = int(np.searchsorted(model.near.offsets, entry, side="right")) - 1
         both, of_seed = int(model.near.orders[entry]), int(model.orders[seed])
         of_other = int(model.orders[model.near.products[entry]])
         lift = round(both * model.all_orders / (of_seed * of_other), 1)
@@ -50,8 +53,8 @@ def _again(days: int, every: int, language: Language) -> Why:
 
 
 _SOURCES = {
-    "together": "together", "taste": "taste", "category": "taste",
-    "promoted": "popular", "fresh": "fresh", "popular": "popular",
+    "together": "together", "taste": "taste", "category": "taste", "promoted": "popular",
+    "fresh": "fresh", "popular": "popular", "pinned": "pinned", "found": "search",
 }  # fmt: skip
 _PLAIN: dict[tuple[Language, str], Why] = {
     (language, code): (source, Reason(code, WORDING[language].plain[code], Evidence()))

@@ -7,6 +7,7 @@ import msgspec
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
+FilterText = Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -40,12 +41,57 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     reason: Reason
 
 
-class Recommendations(msgspec.Struct, frozen=True, gc=False):
+class Removed(msgspec.Struct, frozen=True, gc=False):
+    """Products that each rule took away from what the rules before it left."""
+
+    unknown: int
+    """candidates that the model does not know; they are not considered at all"""
+    out_of_stock: int
+    placement: int
+    """by the placement's own filter"""
+    region: int
+    filter: int
+    shown: int
+    """on the page or in the cart already"""
+    excluded: int
+    resting: int
+    """bought a moment ago"""
+    one_variant: int
+    at_most: int
+    """passed over by these two until the list was full"""
+
+
+class FilledFrom(msgspec.Struct, frozen=True, gc=False):
+    """How many places each step of the chain filled."""
+
+    pins: int
+    page: int
+    member: int
+    catalogue: int
+    new: int
+    """of the last places of these, given to products too new to be ranked"""
+    relaxed: int
+    """of all, those that break a limit because nothing else was left"""
+
+
+class Debug(msgspec.Struct, frozen=True, gc=False):
+    """How an answer came about."""
+
+    considered: int
+    """products that a list could hold, sold out or not; with candidates, those of them"""
+    removed: Removed
+    allowed: int
+    """what all rules but the last two left"""
+    filled: FilledFrom
+
+
+class Recommendations(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """An answer, and which model gave it."""
 
     request_id: str
     model_version: str
     items: list[Item]
+    debug: Debug | None = None
 
 
 class CouponItem(msgspec.Struct, frozen=True):
@@ -78,11 +124,36 @@ class RecommendBody(_Body):
 
     member_id: Id | None = None
     visitor_id: Id | None = None
-    placement: Literal["home", "product", "cart"] = "home"
+    placement: Annotated[str, Field(min_length=1, max_length=64)] = "home"
     product_id: Id | None = None
     cart: Annotated[list[Id], Field(max_length=100)] = []
     exclude: Annotated[list[Id], Field(max_length=500)] = []
-    limit: Annotated[int, Field(ge=1)] = 20
+    candidates: Annotated[list[Id], Field(max_length=500)] | None = None
+    """what the shop's own search found, to be ranked again: nothing else is shown"""
+    filter: FilterText | None = None
+    """which products may be shown, in the grammar of `recsys.filters`"""
+    region: Id | None = None
+    """products that are sold elsewhere alone are left out"""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """the placement's where there is none"""
+    debug: bool = False
+    """say how many products each rule took away"""
+
+
+class Question(msgspec.Struct, frozen=True, gc=False):
+    """What RecommendBody holds, from an address or a body: made in a fraction of the time."""
+
+    member_id: str | None
+    visitor_id: str | None
+    placement: str
+    product_id: str | None
+    cart: list[str]
+    exclude: list[str]
+    candidates: list[str] | None
+    filter: str | None
+    region: str | None
+    limit: int | None
+    debug: bool
 
 
 class EventBody(_Body):
@@ -115,6 +186,38 @@ class EventsBody(_Body):
     """POST /v1/events."""
 
     events: Annotated[list[EventBody], Field(min_length=1)]
+
+
+class ProductBody(_Body):
+    """What is said of one product. null takes back what was said before."""
+
+    product_id: Id
+    in_stock: bool | None = None
+    price: Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)] | None = None
+
+    def said(self) -> dict[str, bool | float | None]:
+        """The facts that are named."""
+        return self.model_dump(exclude={"product_id"}, exclude_unset=True)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "ProductBody":
+        if not self.said():
+            raise ValueError("in_stock or price is needed; null takes back what was said")
+        return self
+
+
+class ProductsBody(_Body):
+    """PATCH /v1/products."""
+
+    products: Annotated[list[ProductBody], Field(min_length=1)]
+
+
+class Told(BaseModel):
+    """How many products were spoken of, and which of them the model does not know. What is said of
+    those counts once a model does."""
+
+    accepted: int
+    unknown: list[str]
 
 
 class Accepted(BaseModel):

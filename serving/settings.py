@@ -1,5 +1,6 @@
 """What an operator may set for serving."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,6 +28,8 @@ class ServingSettings(BaseModel):
     """an event further in the future than this is refused"""
     rest_hours: Annotated[float, Field(ge=0)] = 12
     """a product just bought is not proposed again for so long"""
+    placements: Path | None = None
+    """a YAML file: the rules of each place in the shop, and places of the shop's own"""
     reload_seconds: Annotated[float, Field(gt=0)] = 0.5
     """how often a worker looks at CURRENT"""
     workers: Annotated[int, Field(ge=1, le=256)] = 1

@@ -87,6 +87,8 @@ WORDING: Mapping[Language, Wording] = {
             "promoted": "On promotion now",
             "fresh": "New in the shop",
             "popular": "Popular in the shop now",
+            "pinned": "Chosen by the shop",
+            "found": "Found by your search",
         },
     ),
     "zh": Wording(
@@ -101,6 +103,8 @@ WORDING: Mapping[Language, Wording] = {
             "promoted": "正在促销",
             "fresh": "新品上架",
             "popular": "店内热销",
+            "pinned": "本店精选",
+            "found": "符合您的搜索",
         },
     ),
 }

@@ -17,9 +17,11 @@ from recsys import artifact, features
 from recsys.dataset import Dataset
 from recsys.features import Evidence
 from recsys.model import Model
+from serving.asking import Request
 from serving.feed.contract import RecentEvent
+from serving.placements import BUILT_IN
 from serving.ranker import NEIGHBOURS_OF_SEED, Ranker
-from serving.recommend import Request, recommend
+from serving.recommend import recommend
 from tests.small_shop import END, MEMBERS, PRODUCTS, SOLD_OUT, write_small_shop
 from training.config import TrainingSettings
 from training.evidence import (
@@ -77,7 +79,7 @@ class Replay:
             for kind, product, after in feed
         ]
         request = Request(
-            member_id=MEMBERS[member], placement="home", seeds=(), excluded=(), limit=100,
+            member_id=MEMBERS[member], placement=BUILT_IN["home"], seeds=(), excluded=(), limit=100,
             now=micros(now), rest_hours=0,
         )  # fmt: skip
         items = recommend(self.ranker, request, recent)

@@ -85,13 +85,14 @@ def _train(
     facts = learning.fit_facts(past, settings)
     orders = together.counts(past, facts.sources.together.similarity)
     progress("ranking for every member")
+    shown = shelf.shelf(dataset, shop, as_of)
     arrays = {
         **to_arrays("members", IdIndex.build(shop.member_ids)),
         **to_arrays("products", IdIndex.build(shop.product_ids)),
         **to_arrays("base", base_lists(facts, learned.ranker, settings)),
         **_company(facts, orders),
         **_unknown_member(facts, blend),
-        **shelf.arrays(dataset, shop, as_of),
+        **shown.arrays,
         "order_amount": _order_amounts(past),
         "visit": learned.visit.chance(evidence.member_columns(facts)).astype(np.float16),
     }
@@ -114,6 +115,7 @@ def _train(
         "gate": {"recall": learned.recall, "current": current},
         "blend": blend_to_json(blend),
         "coupons": shelf.coupons(dataset),
+        "attributes": shown.attributes,
     }
     return artifact.write(models, manifest, arrays)
 

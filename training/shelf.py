@@ -1,13 +1,19 @@
-"""The shop's texts, prices and coupons, in the order of the model's rows."""
+"""What the catalogue says of products, and the coupons, in the order of the model's rows."""
 
+import json
+import re
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 import polars as pl
 
 from recsys.artifact import Array
+from recsys.columns import UNKNOWN, Attribute, Labels, Texts
 from recsys.dataset import Dataset
-from recsys.model import Texts, to_arrays
+from recsys.dataset.tables import PRODUCTS
+from recsys.filters import FIELD
+from recsys.model import attributes_to_arrays, to_arrays
 from training.shop import Shop
 
 _DAY_US = 86_400_000_000
@@ -17,19 +23,60 @@ _COUPON_FACTS = (
 )  # fmt: skip
 
 
-def arrays(dataset: Dataset, shop: Shop, as_of: datetime | None) -> dict[str, Array]:
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The model's arrays, and the manifest's `attributes`: the names of further columns."""
+
+    arrays: dict[str, Array]
+    attributes: list[str]
+
+
+def shelf(dataset: Dataset, shop: Shop, as_of: datetime | None) -> Shelf:
     """What the model says of products, and which coupons each counts for; `as_of` None is the
     present, when a row without `valid_from` says the price and the stock too."""
     rows = pl.DataFrame({"product_id": shop.product_ids}).join(
         dataset.known("products", as_of), on="product_id", how="left", maintain_order="left"
     )
-    return {
-        **to_arrays("titles", Texts.build(rows["title"].fill_null("").to_list())),
-        **to_arrays("categories", Texts.build(rows["category"].fill_null("").to_list())),
-        "prices": rows["price"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
-        "sellable": rows["in_stock"].fill_null(True).to_numpy(),
-        **_scopes(dataset, shop, rows),
-    }
+    attributes = _attributes(rows)
+    return Shelf(
+        {
+            **to_arrays("titles", Texts.build(rows["title"].fill_null("").to_list())),
+            **to_arrays("categories", Labels.build(rows["category"].to_list())),
+            **to_arrays("brands", Labels.build(rows["brand"].to_list())),
+            **to_arrays("regions", Labels.build(_regions(rows["regions"]))),
+            **attributes_to_arrays(attributes),
+            "groups": Labels.build(rows["group_id"].to_list()).codes,
+            "prices": rows["price"].cast(pl.Float64).fill_null(float("nan")).to_numpy(),
+            "sellable": rows["in_stock"].fill_null(True).to_numpy(),
+            **_scopes(dataset, shop, rows),
+        },
+        list(attributes),
+    )
+
+
+def _regions(column: pl.Series) -> list[str | None]:
+    """Each list once, whatever its order; an empty one is sold nowhere."""
+    return [
+        None if one is None else json.dumps(sorted(set(one) - {None})) for one in column.to_list()
+    ]
+
+
+def _attributes(rows: pl.DataFrame) -> dict[str, Attribute]:
+    """The catalogue's further columns that a filter can name, as numbers, flags or texts."""
+    found: dict[str, Attribute] = {}
+    for name in sorted(set(rows.columns) - set(PRODUCTS.names)):
+        column = rows[name]
+        if not re.fullmatch(FIELD, name):
+            continue
+        if column.dtype == pl.Boolean:
+            found[name] = column.cast(pl.Int8).fill_null(UNKNOWN).to_numpy()
+        elif column.dtype.is_numeric():
+            found[name] = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        elif column.dtype.is_temporal():
+            found[name] = Labels.build(column.dt.to_string("iso").to_list())
+        elif column.dtype in (pl.String, pl.Categorical, pl.Enum):
+            found[name] = Labels.build(column.cast(pl.String).to_list())
+    return found
 
 
 def coupons(dataset: Dataset) -> list[dict[str, object]]:

@@ -38,6 +38,7 @@ RULES: dict[str, Rule] = {
     "GET /v1/members/{member_id}/preferences": Rule(_PERSONAL),
     "PUT /v1/members/{member_id}/preferences": Rule(_PERSONAL),
     "POST /v1/tokens": Rule(SHOP),
+    "PATCH /v1/products": Rule(SHOP),
     "GET /metrics": Rule(SHOP, on_this_machine=True),
     "GET /livez": _PROBE,
     "GET /readyz": _PROBE,

@@ -69,6 +69,14 @@ def test_text_columns_of_every_kind_read_alike():
     assert rows('x != "z"', {"x": missing}) == [0]
 
 
+def test_a_list_is_asked_for_one_of_its_texts():
+    lists = {"x": np.array([("a", "b"), ("b",), (), None, ("c",)], object)}
+    assert rows('x contains "b"', lists) == [0, 1]
+    assert rows('x is null or x contains "c"', lists) == [3, 4]
+    with pytest.raises(FilterError, match='ask for one: x contains "A"'):
+        rows('x = "a"', lists)
+
+
 def test_no_rows_give_an_empty_mask():
     assert parse("x < 1").mask({"x": np.array([], object)}).tolist() == []
 

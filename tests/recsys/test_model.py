@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from recsys import artifact
 from recsys.artifact import Artifact
 from recsys.dataset import Dataset
 from recsys.errors import ModelError
-from recsys.model import BaseLists, Model, Texts
+from recsys.model import BaseLists, Model
 from tests.small_shop import END, MEMBERS, NEVER_BOUGHT, PRODUCTS, SOLD_OUT, category, price
 
 
@@ -55,6 +53,10 @@ def test_every_entry_has_its_own_length_and_finite_numbers(model: Model) -> None
 def test_products_carry_what_the_catalogue_says(model: Model) -> None:
     assert model.titles[3] == "Product 03"
     assert model.categories[17] == category("p17")
+    assert model.brands[17] == "brand 3"
+    assert model.regions[17] == ""
+    assert set(model.groups.tolist()) == {-1}
+    assert model.attributes == {}
     np.testing.assert_allclose(model.prices, [price(product) for product in PRODUCTS])
     assert np.flatnonzero(~model.sellable).tolist() == [PRODUCTS.index(SOLD_OUT)]
 
@@ -126,12 +128,6 @@ def test_arrays_are_maps_of_the_files_and_not_to_be_written(opened: Artifact) ->
             owner = owner.base  # type: ignore[assignment]
 
 
-@given(st.lists(st.text(max_size=6), max_size=10))
-def test_texts_come_back(texts: list[str]) -> None:
-    built = Texts.build(texts)
-    assert [built[row] for row in range(len(texts))] == texts
-
-
 def refused(opened: Artifact, manifest: dict[str, Any], arrays: dict[str, Any]) -> str:
     with pytest.raises(ModelError) as error:
         Model.from_artifact(Artifact(opened.version, manifest, arrays))
@@ -146,7 +142,7 @@ def test_each_missing_array_is_refused_by_name(opened: Artifact) -> None:
         assert "Train it again" in message
 
 
-@pytest.mark.parametrize("part", ["blend", "coupons"])
+@pytest.mark.parametrize("part", ["blend", "coupons", "attributes"])
 def test_a_manifest_without_a_part_is_refused_by_name(opened: Artifact, part: str) -> None:
     rest = {key: value for key, value in opened.manifest.items() if key != part}
     assert part in refused(opened, rest, dict(opened.arrays))

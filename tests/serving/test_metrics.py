@@ -147,7 +147,7 @@ async def test_the_model_and_the_process_are_told(client: httpx.AsyncClient, clo
 
 async def test_what_became_of_new_models_is_counted(small_model: Path, tmp_path: Path) -> None:
     models = copytree(small_model / "models", tmp_path / "models")
-    metrics = Metrics()
+    metrics = Metrics(("home",))
     published = Published(models, seen=metrics.model_seen)
     first = published.ranker.model.version
     flip_a_byte(copied_as(models, first, "broken"))

@@ -11,7 +11,6 @@ import pytest
 
 from recsys import artifact
 from recsys.errors import ModelError
-from recsys.model import Model
 from serving.models import Published, open_current
 from serving.ranker import Ranker
 from serving.recommend import recommend
@@ -95,8 +94,8 @@ async def test_a_broken_model_is_refused_and_the_old_one_stays(
 
 
 async def test_a_model_that_is_not_accepted_is_refused_and_the_old_one_stays(home: Path) -> None:
-    async def accept(model: Model) -> None:
-        raise ModelError(f"{model.version} contains events that the feed has not seen")
+    async def accept(ranker: Ranker) -> None:
+        raise ModelError(f"{ranker.model.version} contains events that the feed has not seen")
 
     models = home / "models"
     published = Published(models, accept=accept)

@@ -9,6 +9,7 @@ from recsys import features
 from recsys.model import Model
 from serving.models import open_current
 from serving.ranker import NO_SEEDS, Ranker, Seeds
+from serving.rules import Boost, Rules
 from tests.small_shop import BUNDLES, END, MEMBERS
 
 TODAY = END.timestamp() / 86_400
@@ -79,6 +80,27 @@ def test_scores_are_those_of_the_definitions(
             assert pick.score == pytest.approx(slow[pick.product], abs=2e-3)
 
 
+def test_a_boost_adds_to_the_logits_of_the_definitions(model: Model) -> None:
+    ranker, now = Ranker(model), TODAY + 3
+    rules = Rules(boosts=(Boost('brand = "brand 1"', 1.5), Boost("price > 8", -2.0)))
+    view = ranker.views.of(rules)
+    seeds = seeds_of(model, {"p10": 1.0, "p33": 0.5})
+    for name in MEMBERS[:12]:
+        member = model.members.row(name)
+        assert member is not None
+        slow = slow_logits(model, member, seeds, {}, now)
+        found = ranker.member_list(
+            member, seeds, bought=[], excluded=NOBODY_HIDDEN, limit=None, now=now, view=view
+        )
+        scores = dict(zip(found.products.tolist(), found.scores.tolist(), strict=True))
+        for product in slow.keys() & scores.keys():
+            lift = 1.5 * (model.brands[product] == "brand 1") - 2 * (model.prices[product] > 8)
+            assert scores[product] == pytest.approx(slow[product] + lift, abs=2e-3)
+        branded = {at for at in range(60) if at % 7 == 1} & set(view.shelf.tolist())
+        assert branded <= scores.keys(), "what is lifted competes"
+        assert list(scores.values()) == sorted(scores.values(), reverse=True)
+
+
 def test_at_the_as_of_instant_the_order_is_the_base_lists(model: Model) -> None:
     ranker = Ranker(model)
     for name in MEMBERS[:20]:
@@ -99,7 +121,9 @@ def test_at_the_as_of_instant_the_order_is_the_base_lists(model: Model) -> None:
 def test_bundles_are_found_together(model: Model, first: str, second: str) -> None:
     picks = Ranker(model).together(seeds_of(model, {first: 1.0}), excluded=NOBODY_HIDDEN, limit=1)
     assert [pick.product for pick in picks] == [row(model, second)]
-    assert picks[0].seed == row(model, first)
+    assert picks[0].entry is not None
+    assert model.near.offsets[row(model, first)] <= picks[0].entry
+    assert picks[0].entry < model.near.offsets[row(model, first) + 1]
 
 
 def test_together_adds_up_over_the_cart(model: Model) -> None:

@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys.history import KINDS
+from serving.asking import Request
 from serving.feed.contract import RecentEvent
 from serving.models import open_current
+from serving.placements import BUILT_IN
 from serving.ranker import Ranker
-from serving.recommend import Request, recommend
+from serving.recommend import recommend
 from serving.schemas import Item
 from tests.serving.live import NARROW_SOLD_OUT, NOW, SELLABLE
 from tests.small_shop import BUNDLES, MEMBERS, PRODUCTS
@@ -43,6 +45,8 @@ def narrow(narrow_model: Path) -> Ranker:
 
 def wanted(member: str | None = None, limit: int = ALL, **more: object) -> Request:
     asked = {"placement": "home", "seeds": [], "excluded": [], "now": NOW_US} | more
+    if isinstance(asked["placement"], str):
+        asked["placement"] = BUILT_IN[asked["placement"]]
     return Request(member_id=member, limit=limit, rest_hours=REST_HOURS, **asked)  # type: ignore[arg-type]
 
 

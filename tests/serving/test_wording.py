@@ -33,7 +33,7 @@ def test_no_header_is_an_error(header: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_code_that_states_no_facts_has_its_sentence(language: str) -> None:
     wording = WORDING[language]  # type: ignore[index]
-    assert set(wording.plain) == {*REASON_CODES, "fresh"} - {"again"}
+    assert set(wording.plain) == {*REASON_CODES, "fresh", "pinned", "found"} - {"again"}
 
 
 def test_sentences_say_what_they_are_given() -> None:

@@ -306,6 +306,32 @@ def test_a_shop_of_purchases_alone_can_be_trained(tmp_path: Path) -> None:
     assert model.coupons == []
 
 
+def test_what_filters_read_is_in_the_model(tmp_path: Path) -> None:
+    rows = [
+        {"member_id": f"m{n % 3}", "product_id": f"p{n % 4}", "day": float(n), "order_id": f"o{n}"}
+        for n in range(40)
+    ]
+    products = [
+        {"product_id": "p0", "group_id": "g", "brand": "B", "regions": ["south", "north"],
+         "organic": True, "litres": 0.5, "colour": "red", "no field!": "x"},
+        {"product_id": "p1", "group_id": "g", "brand": "A", "regions": ["north", "south"],
+         "organic": None, "litres": None, "colour": None, "no field!": "x"},
+        {"product_id": "p2", "group_id": "h", "brand": "B", "regions": [],
+         "organic": False, "litres": 2.0, "colour": "blue", "no field!": "x"},
+    ]  # fmt: skip
+    data = dataset_of(tmp_path / "dataset", rows, products=products)
+    version = train(data, tmp_path / "models", FAST)
+    model = Model.from_artifact(artifact.open_model(tmp_path / "models", version))
+    assert model.groups.tolist() == [0, 0, 1, -1]
+    assert [model.brands[row] for row in range(4)] == ["B", "A", "B", ""]
+    assert [model.regions[row] for row in range(4)] == ['["north", "south"]'] * 2 + ["[]", ""]
+    organic, litres, colour = (model.attributes[name] for name in ("organic", "litres", "colour"))
+    assert organic.tolist() == [1, -1, 0, -1]
+    np.testing.assert_equal(litres, [0.5, np.nan, 2.0, np.nan])
+    assert [colour[row] for row in range(4)] == ["red", "", "blue", ""]
+    assert set(model.attributes) == {"organic", "litres", "colour"}
+
+
 def test_a_shop_with_too_little_support_is_told_the_setting(tmp_path: Path) -> None:
     rows = [{"member_id": "a", "product_id": "p", "day": 1.0}]
     data = dataset_of(tmp_path / "dataset", rows)

@@ -1,0 +1,161 @@
+"""A model's products under rules: what may be shown, in which order the shelf is filled up, and
+which of them are alike."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from recsys.columns import UNKNOWN, Labels
+from recsys.features import Floats
+from recsys.model import Model
+from serving.choosing import Limits
+from serving.kernel import Rows, Tables
+from serving.masks import Mask, Masks
+from serving.rules import NOTHING_ASKED, Asked, AtMost, Rules
+
+KEPT = 64
+"""views that a worker keeps for a model: up to 20 bytes a product each"""
+LIFTED = 256
+"""boosted products that compete with a member's own list, the best by themselves"""
+_NO_FLAGS = np.zeros(0, np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What rules mean for one model."""
+
+    tables: Tables
+    """the model's, with what may not be shown, and the boosts"""
+    shelf: Rows
+    """everything that may be shown, as a list is filled up from it"""
+    buried: Mask
+    """shape (products,), or empty where nothing is"""
+    limits: Limits
+    pins: tuple[tuple[int, int], ...]
+    """place from 1, and product; by place"""
+
+    @property
+    def plain(self) -> bool:
+        """Whether score and mask alone decide."""
+        return not (
+            len(self.limits.most) or len(self.buried) or len(self.tables.added) or self.pins
+        )
+
+    def welcomes(self, product: int) -> bool:
+        """Whether it may be shown, and not only for want of another."""
+        return not (self.tables.barred[product] or (len(self.buried) and self.buried[product]))
+
+    def fitting(self, products: Sequence[int], beside: Sequence[int], limit: int) -> list[int]:
+        """The first few products that keep every limit beside others."""
+        codes, most = self.limits.codes, self.limits.most
+        alike = [Counter(codes[one, list(beside)].tolist()) for one in range(len(most))]
+        found: list[int] = []
+        for product in products:
+            of = codes[:, product].tolist()
+            if len(found) < limit and all(
+                code < 0 or alike[one][code] < most[one] for one, code in enumerate(of)
+            ):
+                found.append(product)
+                for one, code in enumerate(of):
+                    alike[one][code] += 1
+        return found
+
+
+class Views:
+    """Of one model."""
+
+    def __init__(self, model: Model, tables: Tables) -> None:
+        self._model = model
+        self._tables = tables
+        self.masks = Masks(model)
+        popular, fresh = np.asarray(model.popular), np.asarray(model.fresh_anybody)
+        # too new to be ranked: better than an empty place
+        self.catalogue = np.concatenate((popular, fresh[~np.isin(fresh, popular)]))
+        """what lists are filled up from, sold out or not, best first"""
+        self.ranked = np.zeros(len(model.products), np.bool_)
+        """shape (products,): what was ordered often enough to be ranked"""
+        self.ranked[popular] = True
+        self._listed = self.ranked.copy()
+        self._listed[fresh] = True
+        self._limits = lru_cache(KEPT)(self._limits_of)
+        self.of = lru_cache(KEPT)(self._of)
+        """by rules and what the request asks; FilterError for a bad filter"""
+
+    def _of(self, rules: Rules, asked: Asked = NOTHING_ASKED) -> View:
+        barred = self._tables.barred.copy()
+        for text in (rules.filter, asked.filter):
+            if text is not None:
+                barred |= ~self.masks.passing(text)
+        if asked.region is not None:
+            barred |= ~self.masks.sold_in(asked.region)
+        shelf = self.catalogue[~barred[self.catalogue]]
+        added = self._added(rules)
+        lifted = self._tables.lifted
+        buried = _NO_FLAGS if rules.bury is None else self.masks.passing(rules.bury)
+        if len(added):
+            known = self.ranked[shelf]
+            static = self._model.product_static[shelf].astype(np.float32) + added[shelf]
+            shelf = shelf[np.lexsort((-static, ~known))]
+            lifted = shelf[known & (added[shelf] > 0)][:LIFTED]
+        return View(
+            self._tables._replace(barred=barred, added=added, lifted=lifted),
+            shelf,
+            buried,
+            self._limits(rules),
+            self._pins(rules),
+        )
+
+    def among(self, view: View, rows: Sequence[int]) -> View:
+        """Nothing but these products, those that were never ranked last and as they come."""
+        given = np.zeros(len(self.ranked), np.bool_)
+        given[rows] = True
+        barred = view.tables.barred | ~given
+        known = view.shelf[given[view.shelf]]
+        rest = [row for row in rows if not (self._listed[row] or barred[row])]
+        lifted = view.tables.lifted[given[view.tables.lifted]]
+        return replace(
+            view,
+            tables=view.tables._replace(barred=barred, lifted=lifted),
+            shelf=np.concatenate((known, np.array(rest, np.int32))),
+        )
+
+    def _added(self, rules: Rules) -> Floats:
+        """shape (products,), or empty without a boost."""
+        if not rules.boosts:
+            return self._tables.added
+        added = np.zeros(len(self.ranked), np.float32)
+        for boost in rules.boosts:
+            added[self.masks.passing(boost.filter)] += np.float32(boost.logit)
+        return added
+
+    def _limits_of(self, rules: Rules) -> Limits:
+        codes, most = [], []
+        groups = np.asarray(self._model.groups)
+        variants = rules.one_variant and bool((np.bincount(groups[groups >= 0]) > 1).any())
+        if variants:
+            codes.append(groups)
+            most.append(1)
+        for one in rules.at_most:
+            codes.append(self._alike(one))
+            most.append(one.most)
+        table = np.array(codes, np.int32).reshape(len(codes), len(self.ranked))
+        room = int(table.max(initial=UNKNOWN)) + 1
+        return Limits(table, np.array(most, np.int32), int(variants), room)
+
+    def _alike(self, one: AtMost) -> Rows:
+        """shape (products,): equal codes count together, -1 counts with none."""
+        if one.of == "brand":
+            return np.asarray(self._model.brands.codes)
+        categories = self._model.categories
+        cut = [" > ".join(path.split(" > ")[: one.level]) for path in categories.texts.all()]
+        above = Labels.build([*cut, None]).codes
+        codes: Rows = above[categories.codes]
+        return codes
+
+    def _pins(self, rules: Rules) -> tuple[tuple[int, int], ...]:
+        row_of = self._model.products.row
+        named = ((pin.place, row_of(pin.product_id)) for pin in sorted(rules.pins))
+        return tuple((place, row) for place, row in named if row is not None)
