@@ -1,26 +1,23 @@
 """The HTTP service: recommendations, coupons and events of one worker process."""
 
 import asyncio
-import difflib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import FastAPI, Header, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from recsys.coupons import Terms
-from recsys.errors import FeedError, FilterError, ModelError, SettingsError
-from serving import coupons, health, news, openapi
+from recsys.errors import FilterError, ModelError, SettingsError
+from serving import coupons, health, news, openapi, questions
 from serving.asking import Request as Wanted
 from serving.body_limit import BodyLimit
 from serving.counting import Counting
@@ -34,6 +31,7 @@ from serving.metrics import Metrics
 from serving.models import Published
 from serving.placements import Placement
 from serving.placements_file import load_placements
+from serving.problems import PROBLEMS, RefusedError, answer_problems
 from serving.process import STOPPING
 from serving.ranker import Ranker
 from serving.recommend import recommend, recommend_and_trace
@@ -45,7 +43,6 @@ from serving.schemas import (
     EventsBody,
     FilterText,
     Id,
-    Problem,
     ProductsBody,
     Question,
     Recommendations,
@@ -143,41 +140,34 @@ def create_app(service: Service) -> FastAPI:
         finally:
             await feed.close()
 
-    app = FastAPI(title="Guesslike", lifespan=lifespan, responses=_PROBLEMS)
+    app = FastAPI(title="Guesslike", lifespan=lifespan, responses=PROBLEMS)
     app.state.unready = "starting: the model is not read and compiled yet"
     app.add_middleware(BodyLimit, most=settings.max_body_bytes)
     middleware.add(app, doors)
     app.add_middleware(Counting, metrics=metrics)  # the last one added is the outermost
     openapi.name_bearer(app)
     app.include_router(door_routes(doors, service.now))
-    app.add_exception_handler(access.DeniedError, _denied)
-    app.add_exception_handler(HTTPException, _plain)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(_RefusedError, _refused)
-    app.add_exception_handler(FeedError, _unavailable)
+    answer_problems(app)
 
     def microseconds() -> int:
         return round(service.now().timestamp() * 1_000_000)
 
     async def answer(asked: Question, scope: Scope, language: Language) -> Response:
-        place = placements.get(asked.placement)
-        if place is None:
-            raise _RefusedError("placement", _unknown_placement(asked.placement, placements))
+        place = questions.placement(placements, asked)
         member_id, visitor_id = access.subject(scope, asked.member_id, asked.visitor_id)
         ranker, request_id = live.published.ranker, uuid.uuid4().hex
         recent = await live.recent(member_id, visitor_id, request_id)
         wanted = Wanted(
             member_id=member_id,
             placement=place,
-            seeds=_seeds(place, asked),
+            seeds=questions.seeds(place, asked),
             excluded=asked.exclude,
-            limit=_limit(place, asked, settings.max_limit),
+            limit=questions.limit(place, asked, settings.max_limit),
             now=microseconds(),
             rest_hours=settings.rest_hours if place.rest_hours is None else place.rest_hours,
-            # what the page or the cart shows already is no proposal, whatever the placement
-            shown=[*asked.cart, asked.product_id] if asked.product_id else asked.cart,
+            shown=questions.shown(asked),
             asked=Asked(asked.filter, asked.region),
-            candidates=_candidates(place, asked),
+            candidates=questions.candidates(place, asked),
             language=language,
         )
         debug = None
@@ -187,7 +177,7 @@ def create_app(service: Service) -> FastAPI:
             else:
                 items = recommend(ranker, wanted, recent)
         except FilterError as error:  # the placements' own filters were tried at the start
-            raise _RefusedError("filter", str(error)) from None
+            raise RefusedError("filter", str(error)) from None
         metrics.listed(asked.placement, len(items), wanted.limit)
         return _json(Recommendations(request_id, ranker.model.version, items, debug))
 
@@ -242,7 +232,7 @@ def create_app(service: Service) -> FastAPI:
         """The coupons that a member can use now, the one worth most first."""
         member_id, _ = access.subject(request.scope, member_id, None)
         if member_id is None:
-            raise _RefusedError("member_id", "coupons need a member_id, or a member's token")
+            raise RefusedError("member_id", "coupons need a member_id, or a member's token")
         model = live.published.ranker.model
         now = service.now().timestamp() / 86_400
         language = language_of(accept_language)
@@ -255,13 +245,13 @@ def create_app(service: Service) -> FastAPI:
     async def post_events(body: EventsBody, request: Request) -> Accepted:
         """Accept events; each counts on that member's next request."""
         if len(body.events) > settings.max_events:
-            raise _RefusedError("events", f"at most {settings.max_events} events in one batch")
+            raise RefusedError("events", f"at most {settings.max_events} events in one batch")
         now = microseconds()
         latest = now + settings.future_seconds * 1_000_000
         events = access.events(request.scope, [_event(event) for event in body.events])
         for at, event in enumerate(events):
             if event.occurred_at > latest:
-                raise _RefusedError(
+                raise RefusedError(
                     f"events.{at}.occurred_at",
                     f"is more than {settings.future_seconds:g} s in the future",
                 )
@@ -272,7 +262,7 @@ def create_app(service: Service) -> FastAPI:
     async def patch_products(body: ProductsBody) -> Told:
         """Say what is in stock and what it costs now; it counts in every worker within a second."""
         if len(body.products) > settings.max_events:
-            raise _RefusedError("products", f"at most {settings.max_events} products in one batch")
+            raise RefusedError("products", f"at most {settings.max_events} products in one batch")
         feed, ranker = live.feed.feed, live.published.ranker
         await feed.tell([ProductChange(one.product_id, one.said()) for one in body.products])
         await news.take_up(feed, ranker)
@@ -287,55 +277,6 @@ def create_app(service: Service) -> FastAPI:
     return app
 
 
-class _RefusedError(Exception):
-    """A request that the schema lets through and the service does not."""
-
-    def __init__(self, field: str, detail: str) -> None:
-        super().__init__(detail)
-        self.problem = Problem(detail=detail, field=field)
-
-
-def _seeds(place: Placement, asked: Question) -> list[str]:
-    if place.kind == "product":
-        if asked.product_id is None:
-            raise _RefusedError("product_id", f"placement {asked.placement} needs a product_id")
-        return [asked.product_id]
-    return asked.cart if place.kind == "cart" else []
-
-
-def _candidates(place: Placement, asked: Question) -> list[str] | None:
-    if (place.kind == "search") == (asked.candidates is not None):
-        return asked.candidates
-    if place.kind == "search":
-        detail = f"placement {asked.placement} ranks the candidates that you POST; there are none"
-    else:
-        detail = f"placement {asked.placement} takes no candidates; ask for placement search"
-    raise _RefusedError("candidates", detail)
-
-
-def _limit(place: Placement, asked: Question, most: int) -> int:
-    given = len(asked.candidates or ())
-    if asked.limit is not None and asked.limit > max(most, given):
-        raise _RefusedError("limit", f"limit is at most {max(most, given)}")
-    return asked.limit or place.limit or max(given, 1)
-
-
-def _unknown_placement(name: str, placements: Mapping[str, Placement]) -> str:
-    near = difflib.get_close_matches(name, placements, 1, 0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(placements)}"
-    return f"there is no placement '{name}'; {hint}"
-
-
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    401: {"model": Problem},
-    403: {"model": Problem},
-    413: {"model": Problem},
-    422: {"model": Problem},
-    429: {"model": Problem},
-    503: {"model": Problem},
-}
-
-
 def _json(body: msgspec.Struct) -> Response:
     return Response(msgspec.json.encode(body), media_type=JSON)
 
@@ -345,41 +286,7 @@ def _event(body: EventBody) -> Event:
     return Event(occurred_at=round(body.occurred_at.timestamp() * 1_000_000), **facts)
 
 
-def _problem(status: int, problem: Problem) -> Response:
-    return Response(problem.model_dump_json(), status_code=status, media_type=JSON)
-
-
 def _anybodys_list(now: int, home: Placement) -> Wanted:
     return Wanted(
         member_id=None, placement=home, seeds=[], excluded=[], limit=1, now=now, rest_hours=0
     )
-
-
-async def _plain(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    problem = Problem(detail=error.detail).model_dump_json()
-    return Response(problem, error.status_code, error.headers, media_type=JSON)
-
-
-async def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":  # its place is a position, not a field
-        detail = f"the body is not JSON: {first['ctx']['error']} at character {first['loc'][1]}"
-        return _problem(422, Problem(detail=detail))
-    field = ".".join(str(part) for part in first["loc"][1:])
-    return _problem(422, Problem(detail=first["msg"], field=field or None))
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, _RefusedError)
-    return _problem(422, error.problem)
-
-
-async def _denied(request: Request, error: Exception) -> Response:
-    assert isinstance(error, access.DeniedError)
-    return _problem(error.status, Problem(detail=error.detail))
-
-
-async def _unavailable(request: Request, error: Exception) -> Response:
-    return _problem(503, Problem(detail="the feed cannot be reached now; send it again"))
