@@ -1,18 +1,18 @@
 """A recommendation request, and what it means in the rows of a model."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from math import floor
 
+import msgspec
 import numpy as np
 
 from recsys import features
 from recsys.history import KINDS
 from serving.feed.contract import RecentEvent
-from serving.kernel import Rows
 from serving.placements import Placement
-from serving.ranker import NO_SEEDS, Ranker, Seeds
+from serving.ranker import Ranker
 from serving.rules import NOTHING_ASKED, Asked
+from serving.tables import NO_ROWS, NO_SESSION, Rows, Session
 from serving.views import View
 from serving.wording import Language
 
@@ -20,8 +20,7 @@ DAY_US = 86_400_000_000
 _KIND = {kind: code for code, kind in enumerate(KINDS)}
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, gc=False):
     """A checked request. Times in microseconds since 1970 UTC."""
 
     member_id: str | None
@@ -41,19 +40,17 @@ class Request:
     """of the reasons"""
 
 
-@dataclass(frozen=True, slots=True)
-class Present:
+class Present(msgspec.Struct, frozen=True, gc=False):
     """What the events say that the model does not contain yet."""
 
-    session: Seeds
+    session: Session
     bought: list[tuple[int, int]]
     """product and whole day of each purchase"""
     resting: set[int]
     """products bought a moment ago"""
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(msgspec.Struct, frozen=True, gc=False):
     """A request in the model's rows."""
 
     member: int | None
@@ -67,6 +64,9 @@ class Asking:
     """all that this request must not show"""
 
 
+NOTHING_NEW = Present(NO_SESSION, [], set())
+
+
 def asking(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -> Asking:
     """Look up everything that the request names; FilterError for a bad filter."""
     row_of = ranker.product_row
@@ -75,12 +75,13 @@ def asking(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -> A
     if request.candidates is not None:
         candidates = _rows(request.candidates, row_of)
         view = ranker.views.among(view, candidates)
-    here = present(ranker, request, recent)
+    here = present(ranker, request, recent) if recent else NOTHING_NEW
     seeds = _rows(request.seeds, row_of)
     excluded, shown = _rows(request.excluded, row_of), _rows(request.shown, row_of)
-    hidden = np.array(sorted(here.resting.union(seeds, excluded, shown)), np.int32)
+    hidden = here.resting.union(seeds, excluded, shown)
     member = None if request.member_id is None else ranker.model.members.row(request.member_id)
-    return Asking(member, seeds, candidates, view, here, excluded, shown, hidden)
+    rows = np.array(sorted(hidden), np.int32) if hidden else NO_ROWS
+    return Asking(member, seeds, candidates, view, here, excluded, shown, rows)
 
 
 def present(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -> Present:
@@ -95,24 +96,23 @@ def present(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -> 
             bought.append((row, floor(event.occurred_at / DAY_US)))
             if event.occurred_at > rest:
                 resting.add(row)
-    return Present(_session(recent, row_of, request.now / DAY_US), bought, resting)
+    return Present(_session(recent, row_of), bought, resting)
 
 
 def _rows(ids: Iterable[str], row_of: Callable[[str], int | None]) -> list[int]:
-    return [row for text in dict.fromkeys(ids) if (row := row_of(text)) is not None]
+    return [row for text in dict.fromkeys(ids) if (row := row_of(text)) is not None] if ids else []
 
 
-def _session(
-    recent: Sequence[RecentEvent], row_of: Callable[[str], int | None], now: float
-) -> Seeds:
-    """The latest events as seeds, weighted as training weighs them."""
+def _session(recent: Sequence[RecentEvent], row_of: Callable[[str], int | None]) -> Session:
+    """The latest events, as many as training looks at."""
     events = [
-        (row, event.occurred_at / DAY_US, _KIND[event.kind])
+        (row, event.occurred_at, _KIND[event.kind])
         for event in recent[-features.SESSION_EVENTS :]
         if event.product_id is not None and (row := row_of(event.product_id)) is not None
     ]
     if not events:
-        return NO_SEEDS
-    products, days, kinds = zip(*events, strict=True)
-    weights = features.session_weights(now, np.array(days), np.array(kinds, np.uint8))
-    return Seeds(np.array(products, np.int32), weights)
+        return NO_SESSION
+    products, moments, kinds = zip(*events, strict=True)
+    return Session(
+        np.array(products, np.int32), np.array(moments) / DAY_US, np.array(kinds, np.uint8)
+    )

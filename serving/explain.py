@@ -10,9 +10,11 @@ from recsys.features import Floats
 from recsys.scoring import sigmoid
 from serving.asking import DAY_US, Request, present
 from serving.feed.contract import RecentEvent
-from serving.ranker import NEIGHBOURS_OF_SEED, Ranker, Seeds
+from serving.kernel import NEIGHBOURS_OF_SEED
+from serving.ranker import Ranker
 from serving.recommend import recommend
 from serving.schemas import Item
+from serving.tables import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ def explain(
     rows = ranker.entries(member)
     listed = np.asarray(model.base.products[rows])
     now = present(ranker, request, recent)
-    similarity = _similarity(ranker, now.session)
+    similarity = _similarity(ranker, now.session, today)
     added = ranker.views.of(request.placement.rules).tables.added
     explained = []
     for item in recommend(ranker, request, recent):
@@ -78,11 +80,12 @@ def _chance(logit: float) -> float:
     return float(sigmoid(np.array([logit], np.float32))[0])
 
 
-def _similarity(ranker: Ranker, session: Seeds) -> Floats:
+def _similarity(ranker: Ranker, session: Session, now: float) -> Floats:
     """shape (products,): what the session's events say of each product."""
     near = ranker.model.near
     found = np.zeros(len(ranker.model.products), np.float32)
-    for product, weight in zip(session.products.tolist(), session.weights.tolist(), strict=True):
+    weights = features.session_weights(now, session.days, session.kinds)
+    for product, weight in zip(session.products.tolist(), weights.tolist(), strict=True):
         start = int(near.offsets[product])
         rows = slice(start, min(int(near.offsets[product + 1]), start + NEIGHBOURS_OF_SEED))
         found[near.products[rows]] += near.cosine[rows].astype(np.float32) * weight

@@ -1,6 +1,8 @@
-"""The inner loops of a request, compiled: one pass over a few hundred candidates.
+"""The list of one request, compiled: candidates, their scores, and the best that the rules allow.
 
-As single numpy operations they take some forty calls on short arrays, six times as long.
+All of it is one call: as single numpy operations on short arrays it takes fifty times as long, and
+as several calls most of the time goes into handing arrays over. And one file: the compiler's cache
+does not see a change in another.
 """
 
 from typing import NamedTuple
@@ -9,171 +11,205 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recsys.features import DUE_KNOTS, LEAST_DAYS, SESSION_SCALE, Floats
-from recsys.scoring import REASON_CODES
+from recsys.features import (
+    DUE_KNOTS,
+    KIND_WEIGHTS,
+    LEAST_DAYS,
+    SESSION_DECAY_DAYS,
+    SESSION_SCALE,
+    Floats,
+)
+from serving.tables import (
+    CODES,
+    MEMBER,
+    NOWHERE,
+    PAGE,
+    SHELF,
+    Limits,
+    Listed,
+    Rows,
+    Session,
+    Tables,
+)
 
-Rows = NDArray[np.int32]
-Doubles = NDArray[np.float64]
-Halves = NDArray[np.uint16]
-"""float16 as its bits, which the compiler does not know otherwise"""
-
-NOWHERE = -1
+NEIGHBOURS_OF_SEED = 24
+"""products that one event points at: 20 events bring at most 480 candidates"""
+NEIGHBOURS_OF_PAGE = 240
+"""products that the page's product, or one of the cart's, points at"""
 DECIMALS = 4
+SPARE = 4
+"""times the list's length is ranked before its limits are looked at"""
+_TAKEN = 0
+_TOO_MANY = -2
 _FLOAT_OF = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
-_POPULAR = np.uint8(REASON_CODES.index("popular"))
-_TOGETHER = np.uint8(REASON_CODES.index("together"))
+_AGAIN, _POPULAR, _TOGETHER, _SESSION = (
+    CODES.index(code) for code in ("again", "popular", "together", "session")
+)
 
 
-class Tables(NamedTuple):
-    """What the loops read of a model."""
-
-    near_offsets: NDArray[np.int64]
-    near_products: Rows
-    near_cosine: Halves
-    product_static: Halves
-    barred: NDArray[np.bool_]
-    """shape (products,): what is out of stock or against the rules"""
-    added: Floats
-    """shape (products,): boosts, logits; empty where there are none"""
-    lifted: Rows
-    """boosted products that compete, whether anything points at them or not"""
-    curve: Floats
-    """weight of the age, weight of the interval, then a value at each of DUE_KNOTS"""
-    session_repeat: np.float32
-    session_new: np.float32
-    places: Rows
-    """shape (products,): scratch; where a product stands among the candidates. NOWHERE all over
-    between two calls"""
-
-
-class Entries(NamedTuple):
-    """A member's part of the base lists."""
+class _Candidates(NamedTuple):
+    """What may be shown, as it is gathered. All have shape (candidates,) and room for more."""
 
     products: Rows
-    static: Halves
-    last_day: NDArray[np.uint16]
-    interval: Halves
-    reasons: NDArray[np.uint8]
-
-    def part(self, rows: slice) -> "Entries":
-        """Some of them."""
-        return Entries(
-            self.products[rows],
-            self.static[rows],
-            self.last_day[rows],
-            self.interval[rows],
-            self.reasons[rows],
-        )
-
-
-class Candidates(NamedTuple):
-    """What may be shown, as it is gathered."""
-
-    products: Rows
+    scores: Floats
     similarity: Floats
     strongest: Rows
     """the entry of the neighbours that points most at each; NOWHERE where none does"""
 
 
-class Found(NamedTuple):
-    """The best candidates, best first. Every array has shape (found,)."""
+class _Ranked(NamedTuple):
+    """One part of a list."""
 
     products: Rows
-    scores: Doubles
-    """rounded: they order one answer"""
-    entries: Rows
-    """the entry of the neighbours that points most at each; NOWHERE where none does"""
-    reasons: NDArray[np.uint8]
-    """index into scoring.REASON_CODES"""
-    last_day: Rows
-    """0 for a product never bought"""
-    every_days: Rows
-    """its interval, rounded; 0 for a product never bought"""
+    scores: Floats
+    strongest: Rows
+    last: Rows
+    """shape (base,): the first candidates are base-list entries, and this is the last day
+    on which each was bought; 0 for never"""
+    start: int
+    """of the base list"""
+    order: NDArray[np.int64]
+    """positions, best first"""
+    whole: bool
+    """nothing that may be shown is missing in the order"""
+
+
+class _State(NamedTuple):
+    """A list while it is chosen."""
+
+    places: Rows
+    counts: Rows
+    """shape (limits, codes): chosen products that are alike"""
+    left_out: Rows
+    part: Rows
+    at: Rows
+    """position of each chosen product in its part"""
+    reach: Rows
+    """shape (1,): so much of the shelf was looked at"""
 
 
 @njit(cache=True)
-def best_of_all(
-    tables: Tables, own: Entries, bought: Rows, bought_day: Rows, seeds: Rows, weights: Floats,
-    most: int, shift: np.float32, excluded: Rows, now: np.float32, limit: int,
-) -> Found:  # fmt: skip
-    """The member's own list together with what the seeds point at.
+def best_list(
+    tables: Tables, page: Rows, own: bool, start: int, stop: int, shift: np.float32,
+    session: Session, bought: Rows, bought_day: Rows, outside: Rows, pinned: Rows, now: float,
+    limit: int,
+) -> Listed:  # fmt: skip
+    """The first `limit` of page, member and shelf that keep the limits, buried ones behind.
 
-    most: neighbours of one seed. shift: what the member's pace adds to a product that is not in
-    the list. Scores as `features` and `scoring` define them: static part + clock + session.
+    Where they do not suffice, what was passed over fills the list: first without the limits on
+    brands and categories, then without any. Scores are as `features` and `scoring` define them:
+    static part + clock + session; those of the page are sums of cosines.
+
+    page: what points at others, by what is bought together. own: whether the member's list and
+    session count. start, stop: the base list. shift: what the member's pace adds to a product that
+    is not in it. bought: since the model, with whole days. outside: not to be shown. pinned: shown
+    elsewhere in the list, and counted. now: days since 1970 UTC.
     """
-    n_own = len(own.products)
-    candidates = _room(n_own + len(seeds) * most + len(tables.lifted))
-    products = candidates.products
-    last = np.zeros(len(products), np.int32)
-    for at in range(n_own):
-        products[at] = own.products[at]
-        last[at] = own.last_day[at]
-        tables.places[products[at]] = at
-    for at in range(len(bought)):
-        place = tables.places[bought[at]]
-        if place >= 0:
-            last[place] = bought_day[at]
-    total = _gather(tables, candidates, n_own, seeds, weights, most)
-    for product in tables.lifted:
+    many = len(tables.limits.most) > 0 or len(tables.buried) > 0
+    wanted = max(1, limit * SPARE if many else limit)
+    while True:
+        of_page = _rank_page(tables, page, outside, wanted)
+        of_member = _rank_member(
+            tables, own, start, stop, shift, session, bought, bought_day, outside, now, wanted
+        )
+        state = _State(
+            tables.places,
+            np.zeros((len(tables.limits.most), tables.limits.room), np.int32),
+            np.zeros(len(tables.limits.most), np.int32),
+            np.empty(limit, np.int32),
+            np.empty(limit, np.int32),
+            np.zeros(1, np.int32),
+        )
+        count, within, enough = _choose(tables, state, of_page, of_member, outside, pinned)
+        if enough:
+            return _listed(tables, state, of_page, of_member, count, within)
+        wanted = max(len(of_page.products), len(of_member.products))
+
+
+@njit(cache=True)
+def _rank_page(tables: Tables, seeds: Rows, outside: Rows, wanted: int) -> _Ranked:
+    """By the sum of cosines. A boost, there a logit, multiplies the odds; here the sum."""
+    to = _room(len(seeds) * NEIGHBOURS_OF_PAGE)
+    weights = np.ones(len(seeds), np.float32)
+    total = _gather(tables, to, 0, seeds, weights, NEIGHBOURS_OF_PAGE)
+    for at in range(total):
+        to.scores[at] = to.similarity[at]
+        if len(tables.added):
+            to.scores[at] *= np.exp(tables.added[to.products[at]])
+    return _ranked(tables, to, total, np.empty(0, np.int32), 0, outside, wanted)
+
+
+@njit(cache=True)
+def _rank_member(
+    tables: Tables, own: bool, start: int, stop: int, shift: np.float32, session: Session,
+    bought: Rows, bought_day: Rows, outside: Rows, now: float, wanted: int,
+) -> _Ranked:  # fmt: skip
+    """The member's base list together with what the session points at."""
+    base = stop - start if own else 0
+    seeds = session.products if own else session.products[:0]
+    lifted = tables.lifted if own else tables.lifted[:0]
+    to = _room(base + len(seeds) * NEIGHBOURS_OF_SEED + len(lifted))
+    for at in range(base):
+        product = tables.base_products[start + at]
+        to.products[at] = product
+        tables.places[product] = at
+    last = _last_days(tables, start, base, bought, bought_day)
+    weights = _session_weights(session, now)
+    total = _gather(tables, to, base, seeds, weights, NEIGHBOURS_OF_SEED)
+    for product in lifted:
         if tables.places[product] < 0:
-            products[total] = product
+            to.products[total] = product
             tables.places[product] = total
             total += 1
-    scores = np.empty(total, np.float32)
+    today = np.float32(now)
     for at in range(total):
-        weight = tables.session_new
-        if at >= n_own:
-            score = _FLOAT_OF[tables.product_static[products[at]]] + shift
+        product, weight = to.products[at], tables.session_new
+        if at >= base:
+            score = _FLOAT_OF[tables.product_static[product]] + shift
         else:
-            score = _FLOAT_OF[own.static[at]]
+            score = _FLOAT_OF[tables.base_static[start + at]]
             if last[at] > 0:
                 weight = tables.session_repeat
-                score += _clock(tables.curve, now - last[at], _FLOAT_OF[own.interval[at]])
-        scores[at] = score + weight * np.log1p(
-            SESSION_SCALE * max(candidates.similarity[at], np.float32(0))
-        )
+                interval = _FLOAT_OF[tables.base_interval[start + at]]
+                score += _clock(tables.curve, today - last[at], interval)
+        if to.similarity[at] > 0:
+            score += weight * np.log1p(SESSION_SCALE * to.similarity[at])
         if len(tables.added):
-            scores[at] += tables.added[products[at]]
-    chosen = _top(tables, products[:total], scores, excluded, limit)
-    reasons = np.full(len(chosen), _POPULAR)
-    every = np.zeros(len(chosen), np.int32)
-    for rank, at in enumerate(chosen):
-        if at < n_own:
-            reasons[rank] = own.reasons[at]
-            every[rank] = np.int32(np.rint(_FLOAT_OF[own.interval[at]]))
-    entries = candidates.strongest[chosen]
-    return Found(products[chosen], _rounded(scores[chosen]), entries, reasons, last[chosen], every)
+            score += tables.added[product]
+        to.scores[at] = score
+    return _ranked(tables, to, total, last, start, outside, wanted)
 
 
 @njit(cache=True)
-def best_together(
-    tables: Tables, seeds: Rows, weights: Floats, most: int, excluded: Rows, limit: int
-) -> Found:
-    """What the seeds point at, by the sum of cosines. A boost, there a logit, multiplies the odds;
-    here it multiplies the sum."""
-    candidates = _room(len(seeds) * most)
-    total = _gather(tables, candidates, 0, seeds, weights, most)
-    products, scores = candidates.products[:total], candidates.similarity[:total]
-    if len(tables.added):
-        for at in range(total):
-            scores[at] *= np.exp(tables.added[products[at]])
-    chosen = _top(tables, products, scores, excluded, limit)
-    never = np.zeros(len(chosen), np.int32)
-    reasons = np.full(len(chosen), _TOGETHER)
-    entries = candidates.strongest[chosen]
-    return Found(products[chosen], _rounded(scores[chosen]), entries, reasons, never, never)
+def _last_days(tables: Tables, start: int, base: int, bought: Rows, bought_day: Rows) -> Rows:
+    """shape (base,): the last day on which each product of the base list was bought, or 0."""
+    last = np.empty(base, np.int32)
+    for at in range(base):
+        last[at] = tables.base_last_day[start + at]
+    for at in range(len(bought)):
+        place = tables.places[bought[at]]
+        if 0 <= place < base:
+            last[place] = bought_day[at]
+    return last
 
 
 @njit(cache=True)
-def _rounded(scores: Floats) -> Doubles:
-    places = np.empty(len(scores), np.float64)
-    return np.round(scores, DECIMALS, places)
+def _session_weights(session: Session, now: float) -> Floats:
+    """`features.session_weights`."""
+    weights = np.empty(len(session.products), np.float32)
+    for at in range(len(weights)):
+        age = np.float32(max(now - session.days[at], 0.0))
+        weights[at] = KIND_WEIGHTS[session.kinds[at]] * np.exp(
+            -age / np.float32(SESSION_DECAY_DAYS)
+        )
+    return weights
 
 
 @njit(cache=True)
-def _room(most: int) -> Candidates:
-    return Candidates(
+def _room(most: int) -> _Candidates:
+    return _Candidates(
         np.empty(most, np.int32),
+        np.empty(most, np.float32),
         np.zeros(most, np.float32),
         np.full(most, np.int32(NOWHERE)),
     )
@@ -181,7 +217,7 @@ def _room(most: int) -> Candidates:
 
 @njit(cache=True)
 def _gather(
-    tables: Tables, to: Candidates, total: int, seeds: Rows, weights: Floats, most: int
+    tables: Tables, to: _Candidates, total: int, seeds: Rows, weights: Floats, most: int
 ) -> int:
     """Adds the seeds' neighbours to `total` candidates; returns how many there are then."""
     loudest = np.zeros(len(to.products), np.float32)
@@ -224,20 +260,35 @@ def _clock(curve: Floats, age: np.float32, interval: np.float32) -> np.float32:
 
 
 @njit(cache=True)
-def _top(tables: Tables, products: Rows, scores: Floats, excluded: Rows, limit: int) -> Rows:
-    """Positions of the best that may be shown; of equals the first. Clears the scratch space."""
-    for product in excluded:
+def _ranked(
+    tables: Tables, to: _Candidates, total: int, last: Rows, start: int, outside: Rows, wanted: int
+) -> _Ranked:
+    """The best `wanted` candidates that may be shown; of equals the first. Clears the scratch."""
+    scores = to.scores[:total]
+    for product in outside:
         if tables.places[product] >= 0:
             scores[tables.places[product]] = -np.inf
-    for product in products:
-        tables.places[product] = NOWHERE
-    best = np.empty(limit, np.int32)
     count = 0
-    for at in range(len(products)):
+    for at in range(total):
+        tables.places[to.products[at]] = NOWHERE
+        if tables.barred[to.products[at]]:
+            scores[at] = -np.inf
+        if scores[at] != -np.inf:
+            count += 1
+    order = _best(scores, wanted) if wanted < count else np.argsort(-scores, kind="mergesort")
+    order = order[: min(count, wanted)]
+    whole = len(order) == count
+    return _Ranked(to.products[:total], scores, to.strongest, last, start, order, whole)
+
+
+@njit(cache=True)
+def _best(scores: Floats, limit: int) -> NDArray[np.int64]:
+    """Positions of the best, by insertion: few are kept of many."""
+    best = np.empty(limit, np.int64)
+    count = 0
+    for at in range(len(scores)):
         score = scores[at]
-        if tables.barred[products[at]] or score == -np.inf:
-            continue
-        if count == limit and score <= scores[best[limit - 1]]:
+        if score == -np.inf or (count == limit and score <= scores[best[limit - 1]]):
             continue
         count = min(count + 1, limit)
         place = count - 1
@@ -245,4 +296,134 @@ def _top(tables: Tables, products: Rows, scores: Floats, excluded: Rows, limit: 
             best[place] = best[place - 1]
             place -= 1
         best[place] = at
-    return best[:count]
+    return best
+
+
+@njit(cache=True)
+def _choose(
+    tables: Tables, state: _State, page: _Ranked, member: _Ranked, outside: Rows, pinned: Rows
+) -> tuple[int, int, bool]:
+    """How many were chosen, how many of them within the limits, and whether that is the answer:
+    what was ranked may run out before the list is full."""
+    limits, limit = tables.limits, len(state.part)
+    for product in outside:
+        state.places[product] = _TAKEN
+    for product in pinned:
+        _take(state, limits, product)
+    count = _look(tables, state, page, member, len(limits.most), 0)
+    within = count
+    if 0 <= count < limit and len(limits.most) > limits.variants:
+        count = _look(tables, state, page, member, limits.variants, count)
+    if 0 <= count < limit and limits.variants > 0:
+        count = _look(tables, state, page, member, 0, count)
+    for part in (page, member):
+        for product in part.products:
+            state.places[product] = NOWHERE
+    for rows in (tables.shelf[: state.reach[0]], outside, pinned):
+        for product in rows:
+            state.places[product] = NOWHERE
+    return count, within, count >= 0
+
+
+@njit(cache=True)
+def _look(
+    tables: Tables, state: _State, page: _Ranked, member: _Ranked, firm: int, count: int
+) -> int:
+    """One look through everything under the first `firm` limits: how many are chosen then.
+    NOWHERE where a part ran out that was not ranked to its end."""
+    limit = len(state.part)
+    for behind in range(2 if len(tables.buried) else 1):
+        for part in (PAGE, MEMBER):
+            ranked = page if part == PAGE else member
+            for at in ranked.order:
+                if count == limit:
+                    return count
+                count = _consider(tables, state, ranked.products[at], part, at, behind, firm, count)
+            if count < limit and not ranked.whole:
+                return NOWHERE
+        for at in range(len(tables.shelf)):
+            if count == limit:
+                return count
+            state.reach[0] = max(state.reach[0], at + 1)
+            count = _consider(tables, state, tables.shelf[at], SHELF, at, behind, firm, count)
+    return count
+
+
+@njit(cache=True)
+def _consider(
+    tables: Tables, state: _State, product: int, part: int, at: int, behind: int, firm: int,
+    count: int,
+) -> int:  # fmt: skip
+    if state.places[product] == _TAKEN:
+        return count
+    if len(tables.buried) and tables.buried[product] != (behind == 1):
+        return count
+    against = _against(state, tables.limits, product, firm)
+    if against == NOWHERE:
+        _take(state, tables.limits, product)
+        state.part[count], state.at[count] = part, at
+        return count + 1
+    if state.places[product] == NOWHERE:
+        state.places[product] = _TOO_MANY  # it stands on the shelf again: count it once
+        state.left_out[against] += 1
+    return count
+
+
+@njit(cache=True)
+def _take(state: _State, limits: Limits, product: int) -> None:
+    state.places[product] = _TAKEN
+    for one in range(len(limits.most)):
+        code = limits.codes[one, product]
+        if code >= 0:
+            state.counts[one, code] += 1
+
+
+@njit(cache=True)
+def _against(state: _State, limits: Limits, product: int, firm: int) -> int:
+    """The first limit that one more of this product would break; NOWHERE if none."""
+    for one in range(firm):
+        code = limits.codes[one, product]
+        if code >= 0 and state.counts[one, code] >= limits.most[one]:
+            return one
+    return NOWHERE
+
+
+@njit(cache=True)
+def _listed(
+    tables: Tables, state: _State, page: _Ranked, member: _Ranked, count: int, within: int
+) -> Listed:
+    facts = np.zeros((6, count), np.int32)
+    scores = np.empty(count, np.float64)
+    for rank in range(count):
+        part, at = state.part[rank], state.at[rank]
+        fact = facts[:, rank]
+        fact[1], fact[2] = part, NOWHERE
+        if part == SHELF:
+            product = tables.shelf[at]
+            scores[rank] = _FLOAT_OF[tables.product_static[product]]
+            if len(tables.added):
+                scores[rank] += tables.added[product]
+            fact[0], fact[3] = product, tables.alone[product]
+            continue
+        ranked = page if part == PAGE else member
+        scores[rank] = ranked.scores[at]
+        fact[0], fact[2], fact[3] = ranked.products[at], ranked.strongest[at], _TOGETHER
+        if part == MEMBER:
+            _why(tables, ranked, at, fact)
+    return Listed(facts, np.round(scores, DECIMALS, np.empty(count)), state.left_out, within)
+
+
+@njit(cache=True)
+def _why(tables: Tables, ranked: _Ranked, at: int, fact: Rows) -> None:
+    """What the session points at says so, unless the member buys it again and again; other products
+    of the base list carry their reason there, and the rest is popular."""
+    code = _POPULAR
+    if at < len(ranked.last):
+        entry = ranked.start + at
+        code = tables.base_reasons[entry]
+    if code == _AGAIN:
+        fact[4] = ranked.last[at]
+        fact[5] = np.rint(_FLOAT_OF[tables.base_interval[entry]])
+    elif fact[2] != NOWHERE:
+        code = _SESSION
+    fact[3] = code

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from serving.tables import NOWHERE
+
 
 class Pick(NamedTuple):
     """A recommended product and what put it there."""
@@ -9,8 +11,8 @@ class Pick(NamedTuple):
     product: int
     score: float
     reason: str
-    """one of scoring.REASON_CODES, "session", "fresh", "pinned" or "found" """
+    """one of tables.CODES"""
     last_day: int = 0
     every_days: int = 0
-    entry: int | None = None
+    entry: int = NOWHERE
     """of the model's neighbours: where another product pointed here most"""

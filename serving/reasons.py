@@ -7,6 +7,7 @@ import numpy as np
 from recsys.model import Model
 from serving.picks import Pick
 from serving.schemas import Evidence, Reason
+from serving.tables import NOWHERE
 from serving.wording import LANGUAGES, WORDING, Language
 
 REMEMBERED = 20_000
@@ -27,7 +28,7 @@ class Reasons:
         """`today`: whole days since 1970."""
         if pick.reason == "again":
             return self._again(today - pick.last_day, pick.every_days, language)
-        if pick.entry is not None:
+        if pick.entry != NOWHERE:
             return self._company(pick.reason, pick.entry, language)
         return _PLAIN[language, pick.reason]
 

@@ -5,10 +5,10 @@ import numpy as np
 from recsys.model import Model
 from serving.asking import Asking, Request
 from serving.filling import Filled
-from serving.kernel import Rows
 from serving.masks import Mask
 from serving.ranker import Ranker
 from serving.schemas import Debug, FilledFrom, Removed
+from serving.tables import Rows
 
 
 def traced(ranker: Ranker, request: Request, asked: Asking, found: Filled) -> Debug:

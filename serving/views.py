@@ -11,16 +11,15 @@ import numpy as np
 from recsys.columns import UNKNOWN, Labels
 from recsys.features import Floats
 from recsys.model import Model
-from serving.choosing import Limits
-from serving.kernel import Rows, Tables
-from serving.masks import Mask, Masks
+from serving.masks import Masks
 from serving.rules import NOTHING_ASKED, Asked, AtMost, Rules
+from serving.tables import CODES, NO_FLAGS, Limits, Rows, Tables
 
 KEPT = 64
 """views that a worker keeps for a model: up to 20 bytes a product each"""
 LIFTED = 256
 """boosted products that compete with a member's own list, the best by themselves"""
-_NO_FLAGS = np.zeros(0, np.bool_)
+_POPULAR, _FRESH, _FOUND = (CODES.index(code) for code in ("popular", "fresh", "found"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,29 +27,18 @@ class View:
     """What rules mean for one model."""
 
     tables: Tables
-    """the model's, with what may not be shown, and the boosts"""
-    shelf: Rows
-    """everything that may be shown, as a list is filled up from it"""
-    buried: Mask
-    """shape (products,), or empty where nothing is"""
-    limits: Limits
+    """the model's, with the rules"""
     pins: tuple[tuple[int, int], ...]
     """place from 1, and product; by place"""
 
-    @property
-    def plain(self) -> bool:
-        """Whether score and mask alone decide."""
-        return not (
-            len(self.limits.most) or len(self.buried) or len(self.tables.added) or self.pins
-        )
-
     def welcomes(self, product: int) -> bool:
         """Whether it may be shown, and not only for want of another."""
-        return not (self.tables.barred[product] or (len(self.buried) and self.buried[product]))
+        barred, buried = self.tables.barred, self.tables.buried
+        return not (barred[product] or (len(buried) and buried[product]))
 
     def fitting(self, products: Sequence[int], beside: Sequence[int], limit: int) -> list[int]:
         """The first few products that keep every limit beside others."""
-        codes, most = self.limits.codes, self.limits.most
+        codes, most = self.tables.limits.codes, self.tables.limits.most
         alike = [Counter(codes[one, list(beside)].tolist()) for one in range(len(most))]
         found: list[int] = []
         for product in products:
@@ -69,7 +57,6 @@ class Views:
 
     def __init__(self, model: Model, tables: Tables) -> None:
         self._model = model
-        self._tables = tables
         self.masks = Masks(model)
         popular, fresh = np.asarray(model.popular), np.asarray(model.fresh_anybody)
         # too new to be ranked: better than an empty place
@@ -80,6 +67,10 @@ class Views:
         self.ranked[popular] = True
         self._listed = self.ranked.copy()
         self._listed[fresh] = True
+        alone = np.full(len(model.products), _FOUND, np.uint8)
+        alone[fresh] = _FRESH
+        alone[popular] = _POPULAR
+        self._tables = tables._replace(alone=alone)
         self._limits = lru_cache(KEPT)(self._limits_of)
         self.of = lru_cache(KEPT)(self._of)
         """by rules and what the request asks; FilterError for a bad filter"""
@@ -94,33 +85,36 @@ class Views:
         shelf = self.catalogue[~barred[self.catalogue]]
         added = self._added(rules)
         lifted = self._tables.lifted
-        buried = _NO_FLAGS if rules.bury is None else self.masks.passing(rules.bury)
+        buried = NO_FLAGS if rules.bury is None else self.masks.passing(rules.bury)
         if len(added):
             known = self.ranked[shelf]
             static = self._model.product_static[shelf].astype(np.float32) + added[shelf]
             shelf = shelf[np.lexsort((-static, ~known))]
             lifted = shelf[known & (added[shelf] > 0)][:LIFTED]
-        return View(
-            self._tables._replace(barred=barred, added=added, lifted=lifted),
-            shelf,
-            buried,
-            self._limits(rules),
-            self._pins(rules),
+        tables = self._tables._replace(
+            barred=barred,
+            added=added,
+            lifted=lifted,
+            shelf=shelf,
+            buried=buried,
+            limits=self._limits(rules),
         )
+        return View(tables, self._pins(rules))
 
     def among(self, view: View, rows: Sequence[int]) -> View:
         """Nothing but these products, those that were never ranked last and as they come."""
+        tables = view.tables
         given = np.zeros(len(self.ranked), np.bool_)
         given[rows] = True
-        barred = view.tables.barred | ~given
-        known = view.shelf[given[view.shelf]]
+        barred = tables.barred | ~given
+        known = tables.shelf[given[tables.shelf]]
         rest = [row for row in rows if not (self._listed[row] or barred[row])]
-        lifted = view.tables.lifted[given[view.tables.lifted]]
-        return replace(
-            view,
-            tables=view.tables._replace(barred=barred, lifted=lifted),
+        among = tables._replace(
+            barred=barred,
+            lifted=tables.lifted[given[tables.lifted]],
             shelf=np.concatenate((known, np.array(rest, np.int32))),
         )
+        return replace(view, tables=among)
 
     def _added(self, rules: Rules) -> Floats:
         """shape (products,), or empty without a boost."""

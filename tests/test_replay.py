@@ -19,8 +19,9 @@ from recsys.features import Evidence
 from recsys.model import Model
 from serving.asking import Request
 from serving.feed.contract import RecentEvent
+from serving.kernel import NEIGHBOURS_OF_SEED
 from serving.placements import BUILT_IN
-from serving.ranker import NEIGHBOURS_OF_SEED, Ranker
+from serving.ranker import Ranker
 from serving.recommend import recommend
 from tests.small_shop import END, MEMBERS, PRODUCTS, SOLD_OUT, write_small_shop
 from training.config import TrainingSettings

@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 
 from recsys import features
+from recsys.history import KINDS
 from recsys.model import Model
 from serving.models import open_current
-from serving.ranker import NO_SEEDS, Ranker, Seeds
+from serving.ranker import Ranker
 from serving.rules import Boost, Rules
+from serving.tables import MEMBER, NO_SESSION, NOWHERE, PAGE, Listed, Session
 from tests.small_shop import BUNDLES, END, MEMBERS
 
 TODAY = END.timestamp() / 86_400
-NOBODY_HIDDEN = np.zeros(0, np.int32)
+OPEN = Rules(one_variant=False)
+ALL = 100
+KIND_OF = {0.5: "view", 0.8: "add_to_cart", 1.0: "purchase", -1.0: "return"}
+"""by what an event of this moment weighs"""
 
 
 @pytest.fixture
@@ -27,13 +32,29 @@ def row(model: Model, product: str) -> int:
     return found
 
 
-def seeds_of(model: Model, weights: dict[str, float]) -> Seeds:
+def session_of(model: Model, weights: dict[str, float], now: float) -> Session:
     rows = [row(model, product) for product in weights]
-    return Seeds(np.array(rows, np.int32), np.array(list(weights.values()), np.float32))
+    kinds = [KINDS.index(KIND_OF[weight]) for weight in weights.values()]
+    return Session(np.array(rows, np.int32), np.full(len(rows), now), np.array(kinds, np.uint8))
+
+
+def products(found: Listed) -> list[int]:
+    rows: list[int] = found.facts[0].tolist()
+    return rows
+
+
+def scores(found: Listed) -> dict[int, float]:
+    return dict(zip(products(found), found.scores.tolist(), strict=True))
+
+
+def together(model: Model, page: list[str], **more: int) -> Listed:
+    ranker, rows = Ranker(model), np.array([row(model, one) for one in page], np.int32)
+    view = ranker.views.of(OPEN)
+    return ranker.listed(view, None, page=rows, own=False, outside=rows, now=TODAY, **more)
 
 
 def slow_logits(
-    model: Model, member: int, seeds: Seeds, bought: dict[int, int], now: float
+    model: Model, member: int, weighed: dict[str, float], bought: dict[int, int], now: float
 ) -> dict[int, float]:
     """Each base-list product's logit, one by one, by the definitions of `features`."""
     low, high = model.base.offsets[member : member + 2]
@@ -48,12 +69,13 @@ def slow_logits(
             clock = features.clock(now, np.array([last]), interval)
             logit += float((clock @ weights.part(features.CLOCK))[0])
         similarity = np.float32(0)
-        for seed, weight in zip(seeds.products.tolist(), seeds.weights, strict=True):
-            start, stop = model.near.offsets[seed : seed + 2]
+        for seed, weight in weighed.items():
+            seed_row = row(model, seed)
+            start, stop = model.near.offsets[seed_row : seed_row + 2]
             stop = min(int(stop), int(start) + 24)
             where = np.flatnonzero(model.near.products[start:stop] == product)
             if len(where):
-                similarity += weight * np.float32(model.near.cosine[start + where[0]])
+                similarity += np.float32(weight) * np.float32(model.near.cosine[start + where[0]])
         session = features.session(np.array([similarity], np.float32))
         found[product] = logit + float((session @ weights.part(features.SESSION))[0])
     return found
@@ -64,41 +86,46 @@ def slow_logits(
 def test_scores_are_those_of_the_definitions(
     model: Model, days: float, weights: dict[str, float]
 ) -> None:
-    seeds = seeds_of(model, weights) if weights else NO_SEEDS
     ranker, now = Ranker(model), TODAY + days
+    session = session_of(model, weights, now) if weights else NO_SESSION
     for name in MEMBERS[:12]:
         member = model.members.row(name)
         assert member is not None
         some = int(model.base.products[model.base.offsets[member]])
         bought = [(some, int(TODAY))]
-        picks = ranker.home(
-            member, seeds, bought=bought, excluded=NOBODY_HIDDEN, limit=100, now=now
+        found = ranker.listed(
+            ranker.views.of(OPEN), member, session=session, bought=bought, now=now, limit=ALL
         )
-        slow = slow_logits(model, member, seeds, dict(bought), now)
-        assert [pick.score for pick in picks] == sorted((p.score for p in picks), reverse=True)
-        for pick in picks:
-            assert pick.score == pytest.approx(slow[pick.product], abs=2e-3)
+        slow = slow_logits(model, member, weights, dict(bought), now)
+        assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+        for product, score in scores(found).items():
+            assert score == pytest.approx(slow[product], abs=2e-3)
 
 
 def test_a_boost_adds_to_the_logits_of_the_definitions(model: Model) -> None:
     ranker, now = Ranker(model), TODAY + 3
     rules = Rules(boosts=(Boost('brand = "brand 1"', 1.5), Boost("price > 8", -2.0)))
     view = ranker.views.of(rules)
-    seeds = seeds_of(model, {"p10": 1.0, "p33": 0.5})
+    weights = {"p10": 1.0, "p33": 0.5}
+    session = session_of(model, weights, now)
     for name in MEMBERS[:12]:
         member = model.members.row(name)
         assert member is not None
-        slow = slow_logits(model, member, seeds, {}, now)
-        found = ranker.member_list(
-            member, seeds, bought=[], excluded=NOBODY_HIDDEN, limit=None, now=now, view=view
-        )
-        scores = dict(zip(found.products.tolist(), found.scores.tolist(), strict=True))
-        for product in slow.keys() & scores.keys():
+        slow = slow_logits(model, member, weights, {}, now)
+        found = ranker.listed(view, member, session=session, limit=ALL, now=now)
+        competing = {
+            product: score
+            for (product, score), part in zip(
+                scores(found).items(), found.facts[1].tolist(), strict=True
+            )
+            if part == MEMBER
+        }
+        for product in slow.keys() & competing.keys():
             lift = 1.5 * (model.brands[product] == "brand 1") - 2 * (model.prices[product] > 8)
-            assert scores[product] == pytest.approx(slow[product] + lift, abs=2e-3)
-        branded = {at for at in range(60) if at % 7 == 1} & set(view.shelf.tolist())
-        assert branded <= scores.keys(), "what is lifted competes"
-        assert list(scores.values()) == sorted(scores.values(), reverse=True)
+            assert competing[product] == pytest.approx(slow[product] + lift, abs=2e-3)
+        branded = {at for at in range(60) if at % 7 == 1} & set(view.tables.shelf.tolist())
+        assert branded <= competing.keys(), "what is lifted competes"
+        assert list(competing.values()) == sorted(competing.values(), reverse=True)
 
 
 def test_at_the_as_of_instant_the_order_is_the_base_lists(model: Model) -> None:
@@ -109,30 +136,32 @@ def test_at_the_as_of_instant_the_order_is_the_base_lists(model: Model) -> None:
         low, high = model.base.offsets[member : member + 2]
         logits = model.base_logits(slice(int(low), int(high)), TODAY)
         sold = model.sellable[model.base.products[low:high]]
-        picks = ranker.home(
-            member, NO_SEEDS, bought=[], excluded=NOBODY_HIDDEN, limit=20, now=TODAY
-        )
+        found = ranker.listed(ranker.views.of(OPEN), member, limit=20, now=TODAY)
         order = np.argsort(-logits)
         expected = model.base.products[low:high][order[sold[order]][:20]]
-        assert [pick.product for pick in picks] == expected.tolist()
+        assert products(found) == expected.tolist()
 
 
 @pytest.mark.parametrize(("first", "second"), BUNDLES)
 def test_bundles_are_found_together(model: Model, first: str, second: str) -> None:
-    picks = Ranker(model).together(seeds_of(model, {first: 1.0}), excluded=NOBODY_HIDDEN, limit=1)
-    assert [pick.product for pick in picks] == [row(model, second)]
-    assert picks[0].entry is not None
-    assert model.near.offsets[row(model, first)] <= picks[0].entry
-    assert picks[0].entry < model.near.offsets[row(model, first) + 1]
+    found = together(model, [first], limit=1)
+    product, part, entry = found.facts[:3, 0].tolist()
+    assert (product, part) == (row(model, second), PAGE)
+    assert model.near.offsets[row(model, first)] <= entry
+    assert entry < model.near.offsets[row(model, first) + 1]
 
 
 def test_together_adds_up_over_the_cart(model: Model) -> None:
-    cart = seeds_of(model, {"p10": 1.0, "p00": 1.0, "p33": 1.0})
+    cart = ["p10", "p00", "p33"]
     cosine: dict[int, float] = {}
-    for seed in cart.products.tolist():
+    for seed in (row(model, one) for one in cart):
         for at in range(*model.near.offsets[seed : seed + 2].tolist()):
             product = int(model.near.products[at])
             cosine[product] = cosine.get(product, 0.0) + float(model.near.cosine[at])
-    for pick in Ranker(model).together(cart, excluded=cart.products, limit=20):
-        assert pick.score == pytest.approx(cosine[pick.product], abs=1e-3)
-        assert pick.product not in cart.products
+    found = together(model, cart, limit=20)
+    pointed_at = found.facts[2] != NOWHERE
+    assert pointed_at.any()
+    assert (pointed_at == (found.facts[1] == PAGE)).all()
+    for product in found.facts[0, pointed_at].tolist():
+        assert scores(found)[product] == pytest.approx(cosine[product], abs=1e-3)
+        assert product not in {row(model, one) for one in cart}

@@ -1,7 +1,6 @@
 """Full shelves, honest reasons, and events that count at once: over one ranker, without HTTP."""
 
 import re
-from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -10,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from recsys.history import KINDS
 from serving.asking import Request

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from recsys.features import session_weights
 from recsys.model import Model
 from serving.asking import DAY_US, Request, present
 from serving.feed.contract import RecentEvent
@@ -138,8 +139,9 @@ def test_a_list_is_what_the_definition_says(
 
 def weighed_session(ranker: Ranker, catalogue: Catalogue, wanted: Wanted) -> Wanted:
     """The session's weights as the features define them; which a test of the ranker holds."""
-    seeds = present(ranker, *asked(catalogue, wanted)).session
-    pairs = list(zip(seeds.products.tolist(), seeds.weights.tolist(), strict=True))
+    session = present(ranker, *asked(catalogue, wanted)).session
+    weights = session_weights(NOW / DAY_US, session.days, session.kinds)
+    pairs = list(zip(session.products.tolist(), weights.tolist(), strict=True))
     return replace(wanted, session=pairs)
 
 

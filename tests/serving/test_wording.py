@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.scoring import REASON_CODES
+from serving.tables import CODES
 from serving.wording import LANGUAGES, WORDING, language_of
 
 
@@ -33,7 +33,7 @@ def test_no_header_is_an_error(header: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_code_that_states_no_facts_has_its_sentence(language: str) -> None:
     wording = WORDING[language]  # type: ignore[index]
-    assert set(wording.plain) == {*REASON_CODES, "fresh", "pinned", "found"} - {"again"}
+    assert set(wording.plain) == {*CODES} - {"again", "session"}
 
 
 def test_sentences_say_what_they_are_given() -> None:
