@@ -1,6 +1,5 @@
 """Fill a list: the page, then the member, then the catalogue, all under the same rules."""
 
-from math import floor
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +41,7 @@ def filled(ranker: Ranker, request: Request, asked: Asking) -> Filled:
         bought=here.bought,
         outside=asked.hidden,
         pinned=pinned,
+        new_for=(request.member_id or "") if "new" in sources else None,
         now=request.now / DAY_US,
         limit=request.limit - len(pins),
     )
@@ -51,7 +51,6 @@ def filled(ranker: Ranker, request: Request, asked: Asking) -> Filled:
         map(Pick, products, found.scores.tolist(), reasons, last_days, every_days, entries)
     )
     relaxed = len(picks) - found.within
-    picks, new = _with_new(ranker, request, asked, picks, list(pins.values()))
     for place, row in pins.items():
         picks.insert(place - 1, ranker.pinned(row, asked.view))
     left_out = found.left_out.tolist()
@@ -61,7 +60,7 @@ def filled(ranker: Ranker, request: Request, asked: Asking) -> Filled:
         parts.count(PAGE),
         parts.count(MEMBER),
         parts.count(SHELF),
-        new,
+        found.new,
         len(pins),
         variants,
         sum(left_out) - variants,
@@ -77,20 +76,3 @@ def _pins(request: Request, asked: Asking) -> dict[int, int]:
         for place, row in asked.view.pins
         if place <= request.limit and not barred[row] and row not in hidden
     }
-
-
-def _with_new(
-    ranker: Ranker, request: Request, asked: Asking, picks: list[Pick], pinned: list[int]
-) -> tuple[list[Pick], int]:
-    if "new" not in request.placement.sources or not len(ranker.model.fresh_anybody):
-        return picks, 0
-    bought = {product for product, _ in asked.present.bought}
-    return ranker.with_new(
-        picks,
-        asked.member,
-        view=asked.view,
-        pinned=pinned,
-        who=request.member_id or "",
-        hidden=bought.union(asked.hidden.tolist(), pinned),
-        today=floor(request.now / DAY_US),
-    )

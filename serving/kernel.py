@@ -41,9 +41,10 @@ SPARE = 4
 """times the list's length is ranked before its limits are looked at"""
 _TAKEN = 0
 _TOO_MANY = -2
-_FLOAT_OF = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
-_AGAIN, _POPULAR, _TOGETHER, _SESSION = (
-    CODES.index(code) for code in ("again", "popular", "together", "session")
+_POWERS = np.ldexp(np.float32(1), np.maximum(np.arange(32), 1) - 25).astype(np.float32)
+"""by the exponent of a float16: what its last bit is worth"""
+_AGAIN, _POPULAR, _TOGETHER, _SESSION, _FRESH = (
+    CODES.index(code) for code in ("again", "popular", "together", "session", "fresh")
 )
 
 
@@ -81,6 +82,7 @@ class _State(NamedTuple):
     counts: Rows
     """shape (limits, codes): chosen products that are alike"""
     left_out: Rows
+    products: Rows
     part: Rows
     at: Rows
     """position of each chosen product in its part"""
@@ -91,8 +93,8 @@ class _State(NamedTuple):
 @njit(cache=True)
 def best_list(
     tables: Tables, page: Rows, own: bool, start: int, stop: int, shift: np.float32,
-    session: Session, bought: Rows, bought_day: Rows, outside: Rows, pinned: Rows, now: float,
-    limit: int,
+    session: Session, bought: Rows, bought_day: Rows, outside: Rows, pinned: Rows, fresh: Rows,
+    turn: int, exploring: float, luck: float, now: float, limit: int,
 ) -> Listed:  # fmt: skip
     """The first `limit` of page, member and shelf that keep the limits, buried ones behind.
 
@@ -104,6 +106,10 @@ def best_list(
     session count. start, stop: the base list. shift: what the member's pace adds to a product that
     is not in it. bought: since the model, with whole days. outside: not to be shown. pinned: shown
     elsewhere in the list, and counted. now: days since 1970 UTC.
+
+    The last places go to products too new to be ranked: of all places, the pinned ones among them,
+    the share `exploring`, its fraction by `luck` in [0, 1). fresh: which, and below 0 none. turn:
+    which of them comes first.
     """
     many = len(tables.limits.most) > 0 or len(tables.buried) > 0
     wanted = max(1, limit * SPARE if many else limit)
@@ -118,12 +124,27 @@ def best_list(
             np.zeros(len(tables.limits.most), np.int32),
             np.empty(limit, np.int32),
             np.empty(limit, np.int32),
+            np.empty(limit, np.int32),
             np.zeros(1, np.int32),
         )
-        count, within, enough = _choose(tables, state, of_page, of_member, outside, pinned)
-        if enough:
-            return _listed(tables, state, of_page, of_member, count, within)
+        count, within = _choose(tables, state, of_page, of_member, pinned, outside)
+        new = fresh[:0]
+        if count > 0:
+            places = int((count + len(pinned)) * exploring + luck)
+            new = _new(tables, state, fresh, turn, bought, pinned, count, min(places, count))
+        _clear(tables, state, of_page, of_member, pinned, outside)
+        if count != NOWHERE:
+            return _listed(tables, state, of_page, of_member, count, within, new)
         wanted = max(len(of_page.products), len(of_member.products))
+
+
+@njit(cache=True)
+def _float(half: np.uint16) -> np.float32:
+    """The finite value of a float16's bits. A table of all would push a member's rows out of the
+    processor's cache."""
+    exponent, bits = (half >> 10) & 31, half & 1023
+    value: np.float32 = np.float32(bits + 1024 if exponent else bits) * _POWERS[exponent]
+    return -value if half >> 15 else value
 
 
 @njit(cache=True)
@@ -165,12 +186,12 @@ def _rank_member(
     for at in range(total):
         product, weight = to.products[at], tables.session_new
         if at >= base:
-            score = _FLOAT_OF[tables.product_static[product]] + shift
+            score = _float(tables.product_static[product]) + shift
         else:
-            score = _FLOAT_OF[tables.base_static[start + at]]
+            score = _float(tables.base_static[start + at])
             if last[at] > 0:
                 weight = tables.session_repeat
-                interval = _FLOAT_OF[tables.base_interval[start + at]]
+                interval = _float(tables.base_interval[start + at])
                 score += _clock(tables.curve, today - last[at], interval)
         if to.similarity[at] > 0:
             score += weight * np.log1p(SESSION_SCALE * to.similarity[at])
@@ -231,7 +252,7 @@ def _gather(
                 to.products[place] = product
                 tables.places[product] = place
                 total += 1
-            says = _FLOAT_OF[tables.near_cosine[entry]] * weights[at]
+            says = _float(tables.near_cosine[entry]) * weights[at]
             to.similarity[place] += says
             if says > loudest[place]:  # a return points down, and speaks for nothing
                 loudest[place] = says
@@ -263,32 +284,38 @@ def _clock(curve: Floats, age: np.float32, interval: np.float32) -> np.float32:
 def _ranked(
     tables: Tables, to: _Candidates, total: int, last: Rows, start: int, outside: Rows, wanted: int
 ) -> _Ranked:
-    """The best `wanted` candidates that may be shown; of equals the first. Clears the scratch."""
+    """The best `wanted` candidates that may be shown. Clears the scratch."""
     scores = to.scores[:total]
     for product in outside:
         if tables.places[product] >= 0:
             scores[tables.places[product]] = -np.inf
-    count = 0
     for at in range(total):
         tables.places[to.products[at]] = NOWHERE
-        if tables.barred[to.products[at]]:
-            scores[at] = -np.inf
-        if scores[at] != -np.inf:
-            count += 1
-    order = _best(scores, wanted) if wanted < count else np.argsort(-scores, kind="mergesort")
-    order = order[: min(count, wanted)]
-    whole = len(order) == count
+    if wanted < total:
+        order = _best(tables, to.products, scores, wanted)
+    else:
+        order = np.argsort(-scores, kind="mergesort")
+        kept = 0
+        for at in order:
+            if scores[at] != -np.inf and not tables.barred[to.products[at]]:
+                order[kept] = at
+                kept += 1
+        order = order[:kept]
+    whole = wanted >= total or len(order) < wanted
     return _Ranked(to.products[:total], scores, to.strongest, last, start, order, whole)
 
 
 @njit(cache=True)
-def _best(scores: Floats, limit: int) -> NDArray[np.int64]:
-    """Positions of the best, by insertion: few are kept of many."""
+def _best(tables: Tables, products: Rows, scores: Floats, limit: int) -> NDArray[np.int64]:
+    """Positions of the best that may be shown, by insertion, for few are kept of many; of equals
+    the first."""
     best = np.empty(limit, np.int64)
     count = 0
     for at in range(len(scores)):
         score = scores[at]
         if score == -np.inf or (count == limit and score <= scores[best[limit - 1]]):
+            continue
+        if tables.barred[products[at]]:
             continue
         count = min(count + 1, limit)
         place = count - 1
@@ -296,16 +323,16 @@ def _best(scores: Floats, limit: int) -> NDArray[np.int64]:
             best[place] = best[place - 1]
             place -= 1
         best[place] = at
-    return best
+    return best[:count]
 
 
 @njit(cache=True)
 def _choose(
-    tables: Tables, state: _State, page: _Ranked, member: _Ranked, outside: Rows, pinned: Rows
-) -> tuple[int, int, bool]:
-    """How many were chosen, how many of them within the limits, and whether that is the answer:
-    what was ranked may run out before the list is full."""
-    limits, limit = tables.limits, len(state.part)
+    tables: Tables, state: _State, page: _Ranked, member: _Ranked, pinned: Rows, outside: Rows
+) -> tuple[int, int]:
+    """How many were chosen, and how many of them within the limits; NOWHERE where what was ranked
+    ran out before the list was full."""
+    limits, limit = tables.limits, len(state.products)
     for product in outside:
         state.places[product] = _TAKEN
     for product in pinned:
@@ -316,13 +343,52 @@ def _choose(
         count = _look(tables, state, page, member, limits.variants, count)
     if 0 <= count < limit and limits.variants > 0:
         count = _look(tables, state, page, member, 0, count)
+    return count, within
+
+
+@njit(cache=True)
+def _clear(
+    tables: Tables, state: _State, page: _Ranked, member: _Ranked, pinned: Rows, outside: Rows
+) -> None:
     for part in (page, member):
-        for product in part.products:
-            state.places[product] = NOWHERE
+        for at in part.order:
+            state.places[part.products[at]] = NOWHERE
     for rows in (tables.shelf[: state.reach[0]], outside, pinned):
         for product in rows:
             state.places[product] = NOWHERE
-    return count, within, count >= 0
+
+
+@njit(cache=True)
+def _new(
+    tables: Tables, state: _State, fresh: Rows, turn: int, bought: Rows, pinned: Rows, count: int,
+    places: int,
+) -> Rows:  # fmt: skip
+    """New products that keep every limit beside what they leave in the list."""
+    limits, new = tables.limits, np.empty(places, np.int32)
+    while places > 0:
+        state.counts[:] = 0
+        if len(limits.most):
+            for product in pinned:
+                _count(state, limits, product)
+            for product in state.products[: count - places]:
+                _count(state, limits, product)
+        found = 0
+        for step in range(len(fresh)):
+            product = fresh[(step + turn) % len(fresh)]
+            if found == places:
+                break
+            if product < 0 or state.places[product] == _TAKEN or tables.barred[product]:
+                continue
+            if (len(tables.buried) and tables.buried[product]) or (bought == product).any():
+                continue
+            if _against(state, limits, product, len(limits.most)) == NOWHERE:
+                _count(state, limits, product)
+                new[found] = product
+                found += 1
+        if found == places:
+            break
+        places = found  # fewer would bring back products that count as well
+    return new[:places]
 
 
 @njit(cache=True)
@@ -331,7 +397,7 @@ def _look(
 ) -> int:
     """One look through everything under the first `firm` limits: how many are chosen then.
     NOWHERE where a part ran out that was not ranked to its end."""
-    limit = len(state.part)
+    limit = len(state.products)
     for behind in range(2 if len(tables.buried) else 1):
         for part in (PAGE, MEMBER):
             ranked = page if part == PAGE else member
@@ -361,7 +427,7 @@ def _consider(
     against = _against(state, tables.limits, product, firm)
     if against == NOWHERE:
         _take(state, tables.limits, product)
-        state.part[count], state.at[count] = part, at
+        state.products[count], state.part[count], state.at[count] = product, part, at
         return count + 1
     if state.places[product] == NOWHERE:
         state.places[product] = _TOO_MANY  # it stands on the shelf again: count it once
@@ -372,6 +438,11 @@ def _consider(
 @njit(cache=True)
 def _take(state: _State, limits: Limits, product: int) -> None:
     state.places[product] = _TAKEN
+    _count(state, limits, product)
+
+
+@njit(cache=True)
+def _count(state: _State, limits: Limits, product: int) -> None:
     for one in range(len(limits.most)):
         code = limits.codes[one, product]
         if code >= 0:
@@ -390,27 +461,31 @@ def _against(state: _State, limits: Limits, product: int, firm: int) -> int:
 
 @njit(cache=True)
 def _listed(
-    tables: Tables, state: _State, page: _Ranked, member: _Ranked, count: int, within: int
-) -> Listed:
+    tables: Tables, state: _State, page: _Ranked, member: _Ranked, count: int, within: int,
+    new: Rows,
+) -> Listed:  # fmt: skip
     facts = np.zeros((6, count), np.int32)
     scores = np.empty(count, np.float64)
     for rank in range(count):
-        part, at = state.part[rank], state.at[rank]
+        product, part, at = state.products[rank], state.part[rank], state.at[rank]
         fact = facts[:, rank]
-        fact[1], fact[2] = part, NOWHERE
+        fact[0], fact[1], fact[2] = product, part, NOWHERE
         if part == SHELF:
-            product = tables.shelf[at]
-            scores[rank] = _FLOAT_OF[tables.product_static[product]]
+            scores[rank] = _float(tables.product_static[product])
             if len(tables.added):
                 scores[rank] += tables.added[product]
-            fact[0], fact[3] = product, tables.alone[product]
+            fact[3] = tables.alone[product]
             continue
         ranked = page if part == PAGE else member
         scores[rank] = ranked.scores[at]
-        fact[0], fact[2], fact[3] = ranked.products[at], ranked.strongest[at], _TOGETHER
+        fact[2], fact[3] = ranked.strongest[at], _TOGETHER
         if part == MEMBER:
             _why(tables, ranked, at, fact)
-    return Listed(facts, np.round(scores, DECIMALS, np.empty(count)), state.left_out, within)
+    for place in range(len(new)):  # with the score of what they push out
+        fact = facts[:, count - len(new) + place]
+        fact[0], fact[2], fact[3], fact[4], fact[5] = new[place], NOWHERE, _FRESH, 0, 0
+    scores = np.round(scores, DECIMALS, np.empty(count))
+    return Listed(facts, scores, state.left_out, within, len(new))
 
 
 @njit(cache=True)
@@ -423,7 +498,7 @@ def _why(tables: Tables, ranked: _Ranked, at: int, fact: Rows) -> None:
         code = tables.base_reasons[entry]
     if code == _AGAIN:
         fact[4] = ranked.last[at]
-        fact[5] = np.rint(_FLOAT_OF[tables.base_interval[entry]])
+        fact[5] = np.rint(_float(tables.base_interval[entry]))
     elif fact[2] != NOWHERE:
         code = _SESSION
     fact[3] = code

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import islice
 from math import floor
 
 import numpy as np
@@ -49,6 +48,7 @@ class Ranker:
         self.product_row = lru_cache(KNOWN_ROWS)(model.products.row)
         """a product's row, or None; hot products cost one look-up in a dict"""
         self.product_id = lru_cache(KNOWN_ROWS)(model.products.text)
+        self._exploring = model.exploring
         self._look()
         self.listed(self.views.of(_OPEN), None, limit=1, now=0.0)  # compiles
 
@@ -82,12 +82,19 @@ class Ranker:
         bought: Sequence[tuple[int, int]] = (),
         outside: Rows = NO_ROWS,
         pinned: Rows = NO_ROWS,
+        new_for: str | None = None,
     ) -> Listed:
         """The best under a view's rules at `now` (days since 1970): see `kernel.best_list`.
 
         bought: (product, whole day) of purchases that the model does not contain yet.
+        new_for: whose last places go to products too new to be ranked, on each day to others; None
+        is nobody's.
         """
-        entries = self.entries(member)
+        model, entries, today = self.model, self.entries(member), floor(now)
+        fresh, luck = NO_ROWS, 0.0
+        if new_for is not None and len(model.fresh_anybody):
+            fresh = model.fresh_anybody if member is None else model.fresh[member]
+            luck = unit_interval(f"new {today}", new_for)
         bought_rows, bought_days = _columns(bought)
         return kernel.best_list(
             view.tables,
@@ -95,12 +102,16 @@ class Ranker:
             own,
             entries.start,
             entries.stop,
-            np.float32(0 if member is None else self.model.member_static[member]),
+            np.float32(0 if member is None else model.member_static[member]),
             session,
             bought_rows,
             bought_days,
             outside,
             pinned,
+            fresh,
+            today,
+            self._exploring,
+            luck,
             now,
             limit,
         )
@@ -111,37 +122,6 @@ class Ranker:
         if len(view.tables.added):
             score += float(view.tables.added[product])
         return Pick(product, round(score, kernel.DECIMALS), "pinned")
-
-    def with_new(
-        self, picks: list[Pick], member: int | None, *, view: View, pinned: Sequence[int], who: str,
-        hidden: set[int], today: int,
-    ) -> tuple[list[Pick], int]:  # fmt: skip
-        """The list with its last places given to products too new to be ranked, and how many: of
-        all places, the pinned ones among them, the model's share, on each day to other members."""
-        model = self.model
-        choice = model.fresh_anybody if member is None else model.fresh[member]
-        share = (len(picks) + len(pinned)) * model.exploring
-        places = min(floor(share + unit_interval(f"new {today}", who)), len(picks))
-        if not len(choice) or not places:
-            return picks, 0
-        taken = hidden.union([pick.product for pick in picks])
-        turned = (int(choice[(at + today) % len(choice)]) for at in range(len(choice)))
-        free = (row for row in turned if row >= 0 and row not in taken and view.welcomes(row))
-        if not len(view.tables.limits.most):
-            new = list(islice(free, places))
-        else:
-            everything = list(free)
-            new = everything[:places]
-            while new:
-                beside = [*pinned, *(pick.product for pick in picks[: -len(new)])]
-                places = len(new)
-                new = view.fitting(everything, beside, places)
-                if len(new) == places:  # fewer would bring back picks that count as well
-                    break
-        kept = picks[: len(picks) - len(new)]
-        lost = picks[len(kept) :]
-        fresh = [Pick(row, pick.score, "fresh") for row, pick in zip(new, lost, strict=True)]
-        return kept + fresh, len(new)
 
     def entries(self, member: int | None) -> slice:
         """The member's rows of the base lists."""

@@ -90,7 +90,9 @@ class Listed(NamedTuple):
     left_out: Rows
     """shape (limits,): products that each limit passed over until the list was full"""
     within: int
-    """so many of the list keep every limit; the rest is there because nothing else was"""
+    """so many keep every limit; the rest was chosen because nothing else was left"""
+    new: int
+    """so many of the last places then went to new products; part and score are of what was there"""
 
 
 NO_ROWS = np.zeros(0, np.int32)

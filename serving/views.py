@@ -1,7 +1,6 @@
 """A model's products under rules: what may be shown, in which order the shelf is filled up, and
 which of them are alike."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -30,26 +29,6 @@ class View:
     """the model's, with the rules"""
     pins: tuple[tuple[int, int], ...]
     """place from 1, and product; by place"""
-
-    def welcomes(self, product: int) -> bool:
-        """Whether it may be shown, and not only for want of another."""
-        barred, buried = self.tables.barred, self.tables.buried
-        return not (barred[product] or (len(buried) and buried[product]))
-
-    def fitting(self, products: Sequence[int], beside: Sequence[int], limit: int) -> list[int]:
-        """The first few products that keep every limit beside others."""
-        codes, most = self.tables.limits.codes, self.tables.limits.most
-        alike = [Counter(codes[one, list(beside)].tolist()) for one in range(len(most))]
-        found: list[int] = []
-        for product in products:
-            of = codes[:, product].tolist()
-            if len(found) < limit and all(
-                code < 0 or alike[one][code] < most[one] for one, code in enumerate(of)
-            ):
-                found.append(product)
-                for one, code in enumerate(of):
-                    alike[one][code] += 1
-        return found
 
 
 class Views:
