@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from recsys.dataset import Dataset
 from recsys.errors import DataError
 from recsys.history import KINDS, History, Repeats, repeats
+from recsys.identities import identified
 from training.attributes import Attributes, attributes
 from training.calendar import Calendar, calendar
 from training.segments import Segments, segments
@@ -176,7 +177,7 @@ def _events(dataset: Dataset, before: datetime | None) -> pl.DataFrame:
     if before is not None:
         events = events.filter(pl.col("occurred_at") < before)
         logins = logins.filter(pl.col("at") < before)
-    events = _identified(events, logins)
+    events = identified(events, logins)
     date = pl.col("occurred_at").dt.date()
     order = pl.coalesce("order_id", pl.format("{} {}", "member_id", date))
     return (
@@ -194,26 +195,6 @@ def _events(dataset: Dataset, before: datetime | None) -> pl.DataFrame:
         )
         .with_columns(pl.col("claimed").dt.epoch("us") / _DAY_US)
     )  # fmt: skip
-
-
-def _identified(events: pl.DataFrame, logins: pl.DataFrame) -> pl.DataFrame:
-    """A visitor's event is of the member who had logged in last; before any login it is of the
-    first to log in afterwards, who claimed it then."""
-    if logins.is_empty():
-        return events.with_columns(pl.lit(None, pl.Datetime("us", "UTC")).alias("claimed"))
-    logins = logins.select("visitor_id", "at", pl.col("member_id").alias("owner")).sort("at")
-    joined = events.sort("occurred_at", maintain_order=True)
-    for strategy in ("backward", "forward"):
-        joined = joined.join_asof(
-            logins.rename({"at": f"{strategy}_at", "owner": strategy}),
-            left_on="occurred_at", right_on=f"{strategy}_at", by="visitor_id",
-            strategy=strategy, check_sortedness=False,
-        )  # fmt: skip
-    unknown = pl.col("member_id").is_null() & pl.col("backward").is_null()
-    return joined.with_columns(
-        pl.when(unknown).then("forward_at").alias("claimed"),
-        pl.coalesce("member_id", "backward", "forward").alias("member_id"),
-    )
 
 
 def _history(rows: pl.DataFrame, offsets: NDArray[np.int64]) -> History:

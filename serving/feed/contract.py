@@ -16,6 +16,9 @@ from serving.feed.news import ProductChange, ProductNews
 KEPT_RECENT = 1000
 """`recent` reaches this far back for a subject. The log keeps every event until it is trimmed."""
 
+IDENTIFY, ERASE = "identify", "erase"
+"""Kinds of the log's entries that are no events: what `identify` and `erase` said."""
+
 REMEMBERED_US = 7 * 86_400 * 1_000_000
 """A trimmed event's id is still known for this long after the event was accepted."""
 
@@ -59,7 +62,9 @@ class Recent:
     """What one trip to the feed brings for a subject: a record, so that it can bring more."""
 
     events: list[RecentEvent]
-    """in sequence order, newest last"""
+    """in sequence order, newest last; with those of visitors among them, by occurred_at"""
+    hidden: bool = False
+    """the member was erased after what `after` covers, and is a stranger to that model"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,12 @@ class Range:
 
 
 def subject(event: Event) -> str | None:
-    """Whose event it is: "m:<member_id>", else "v:<visitor_id>", else nobody's."""
+    """Whose event it is: "m:<member_id>", else "v:<visitor_id>", else nobody's.
+
+    An identification is the visitor's, though in no list of events.
+    """
+    if event.kind == IDENTIFY:
+        return f"v:{event.visitor_id}"
     if event.member_id is not None:
         return f"m:{event.member_id}"
     return None if event.visitor_id is None else f"v:{event.visitor_id}"
@@ -117,7 +127,8 @@ class Feed(Protocol):
     async def recent(self, subject: str, *, after: Mapping[int, int], limit: int) -> Recent:
         """The subject's latest events numbered above after[shard] (default 0), one round trip.
 
-        At most `limit` of them, and none beyond the latest KEPT_RECENT.
+        At most `limit` of them, and none beyond the latest KEPT_RECENT. Of a member who was
+        identified as a visitor those of the visitor, too, for one more trip: see `marks.of_member`.
         """
 
     async def last_sequences(self) -> dict[int, int]:
@@ -145,6 +156,17 @@ class Feed(Protocol):
     async def told(self, *, after: int) -> tuple[int, list[ProductNews]]:
         """The number of the latest change, and all that is said of each product that changed after
         a number; after 0, everything that is said of any."""
+
+    async def identify(self, visitor_id: str, member_id: str, *, event_id: str, now: int) -> bool:
+        """A visitor turned out to be a member: a numbered entry of the visitor's shard, durable
+        when this returns. False, and no entry, where that was the latest said of the visitor."""
+
+    async def erase(self, member_id: str, *, event_id: str, until: int, now: int) -> None:
+        """Forget a member's latest events and visitors: a numbered entry of the member's shard,
+        for all that happened until an instant. Durable when this returns; again is no harm."""
+
+    async def erased(self) -> Mapping[str, tuple[int, int]]:
+        """Shard and number of each member's latest erasure, until that is trimmed."""
 
     async def close(self) -> None:
         """Finish what was accepted and let go of the store."""

@@ -1,9 +1,7 @@
 """The feed on Redis 6.2 or later: one log a shard, and every step of a shard one script."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
 
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -13,6 +11,7 @@ from redis.backoff import NoBackoff
 from recsys.errors import FeedError
 from serving.feed import body, news, scripts
 from serving.feed.contract import (
+    ERASE,
     KEPT_RECENT,
     REMEMBERED_US,
     Appended,
@@ -22,10 +21,14 @@ from serving.feed.contract import (
     shard_of,
     subject,
 )
+from serving.feed.marks import erasure, identification
 from serving.feed.news import ProductChange, ProductNews
+from serving.feed.redis_keys import MARK, errors, key_of, listed, subject_key
+from serving.feed.redis_marks import RedisMarks
 
-LAYOUT = "1"
-"""Version of the keys and scripts. The stored one must be the same."""
+LAYOUT = "2"
+"""Version of the keys and scripts. Of the one before, 2 differs by its marks alone."""
+OLDER_LAYOUT = "1"
 LAYOUT_KEY = "guesslike:feed"
 
 OLDEST_REDIS = (6, 2)
@@ -59,6 +62,7 @@ class RedisFeed:
         self._trim = client.register_script(scripts.TRIM)
         self._tell = client.register_script(scripts.TELL)
         self._told = client.register_script(scripts.TOLD)
+        self._marks = RedisMarks(client, where=where, shards=shards)
 
     async def append(self, events: Sequence[Event], *, now: int) -> Appended:
         """See Feed. After a lost connection it is sent once more: then new ones may count as
@@ -67,20 +71,20 @@ class RedisFeed:
         for event in events:
             shard = shard_of(subject(event) or event.event_id, self.shards)
             batches.setdefault(shard, []).append(event)
-        with _errors(self._where):
+        with errors(self._where):
             counts = await asyncio.gather(
                 *(self._append_in(shard, batch, now=now) for shard, batch in batches.items())
             )
         return Appended(new=sum(counts), duplicates=len(events) - sum(counts))
 
     async def _append_in(self, shard: int, events: list[Event], *, now: int) -> int:
-        keys = [_key(shard, "log"), _key(shard, "seen"), _key(shard, "mark")]
+        keys = [key_of(shard, "log"), key_of(shard, "seen"), key_of(shard, "mark")]
         places: dict[str, int] = {}
         values: list[str | bytes | int] = [now, KEPT_RECENT]
         for event in events:
             whose = subject(event)
             if whose is not None and whose not in places:
-                keys.append(_subject_key(shard, whose))
+                keys.append(subject_key(shard, whose))
                 places[whose] = len(keys)
             place = 0 if whose is None else places[whose]
             values += (event.event_id, body.encode(event), place)
@@ -91,20 +95,23 @@ class RedisFeed:
         shard = shard_of(subject, self.shards)
         if (limit := min(limit, KEPT_RECENT)) < 1:
             return Recent([])
-        with _errors(self._where):
-            found = await _list(self._client.lrange(_subject_key(shard, subject), -limit, -1))
+        with errors(self._where):
+            # one more than wanted: the last may be a mark
+            found = await listed(self._client.lrange(subject_key(shard, subject), -limit - 1, -1))
+        mark = found.pop()[1:] if found and found[-1].startswith(MARK) else None
         beyond = after.get(shard, 0)
-        numbered = (element.partition(b" ") for element in found)
-        return Recent(
-            [body.decode_recent(packed) for seq, _, packed in numbered if int(seq) > beyond]
-        )
+        numbered = (element.partition(b" ") for element in found[-limit:])
+        own = [body.decode_recent(packed) for seq, _, packed in numbered if int(seq) > beyond]
+        if mark is None or not subject.startswith("m:"):
+            return Recent(own)
+        return await self._marks.recent(subject, mark, own, after=after, limit=limit)
 
     async def last_sequences(self) -> dict[int, int]:
         """See Feed."""
         pipe = self._client.pipeline(transaction=False)
         for shard in range(self.shards):
-            pipe.hget(_key(shard, "mark"), "last")
-        with _errors(self._where):
+            pipe.hget(key_of(shard, "mark"), "last")
+        with errors(self._where):
             return {shard: int(last or 0) for shard, last in enumerate(await pipe.execute())}
 
     async def read(self, shard: int, start: int, stop: int) -> list[tuple[int, Event]]:
@@ -113,23 +120,23 @@ class RedisFeed:
 
     async def fix_range(self, shard: int, *, limit: int) -> Range | None:
         """See Feed."""
-        with _errors(self._where):
-            fixed = await self._fix(keys=[_key(shard, "mark")], args=[limit])
+        with errors(self._where):
+            fixed = await self._fix(keys=[key_of(shard, "mark")], args=[limit])
         return None if fixed is None else Range(shard, fixed[0] + 1, fixed[1])
 
     async def confirm(self, fixed: Range) -> None:
         """See Feed."""
-        with _errors(self._where):
+        with errors(self._where):
             drained = await self._confirm(
-                keys=[_key(fixed.shard, "mark")], args=[fixed.start - 1, fixed.stop]
+                keys=[key_of(fixed.shard, "mark")], args=[fixed.start - 1, fixed.stop]
             )
         if drained < fixed.stop:
             raise ValueError(f"{fixed} was not fixed")
 
     async def trim(self, shard: int, up_to: int, *, now: int) -> None:
         """See Feed."""
-        with _errors(self._where):
-            mark = await _list(self._client.hmget(_key(shard, "mark"), ["drained", "trimmed"]))
+        with errors(self._where):
+            mark = await listed(self._client.hmget(key_of(shard, "mark"), ["drained", "trimmed"]))
         drained, trimmed = (int(number or 0) for number in mark)
         if up_to > drained:
             raise FeedError(f"the feed is drained up to event {drained}, not {up_to}: drain first")
@@ -137,9 +144,11 @@ class RedisFeed:
             stop = min(up_to, trimmed + TRIM_EVENTS)
             events = [body.decode(packed) for _, packed in await self._log(shard, 1, stop)]
             whose = {subject(event) for event in events} - {None}
-            keys = [_key(shard, "log"), _key(shard, "seen"), _key(shard, "mark")]
-            keys += (_subject_key(shard, one) for one in whose if one is not None)
-            with _errors(self._where):
+            erased = {event.member_id for event in events if event.kind == ERASE} - {None}
+            await self._marks.trim(shard, stop, (one for one in erased if one is not None))
+            keys = [key_of(shard, "log"), key_of(shard, "seen"), key_of(shard, "mark")]
+            keys += (subject_key(shard, one) for one in whose if one is not None)
+            with errors(self._where):
                 await self._trim(keys=keys, args=[stop, now - REMEMBERED_US])
             if stop == up_to:
                 return
@@ -151,24 +160,37 @@ class RedisFeed:
         for change in changes:
             values += (change.product_id, news.changed(None, change.facts))
         if values:
-            with _errors(self._where):
+            with errors(self._where):
                 await self._tell(keys=_NEWS, args=values)
 
     async def told(self, *, after: int) -> tuple[int, list[ProductNews]]:
         """See Feed."""
-        with _errors(self._where):
+        with errors(self._where):
             last, *rows = await self._told(keys=_NEWS, args=[after])
         pairs = zip(rows[::2], rows[1::2], strict=True)
         return int(last), [news.read(one.decode(), facts) for one, facts in pairs]
+
+    async def identify(self, visitor_id: str, member_id: str, *, event_id: str, now: int) -> bool:
+        """See Feed."""
+        login = identification(visitor_id, member_id, event_id=event_id, at=now)
+        return await self._marks.identify(login)
+
+    async def erase(self, member_id: str, *, event_id: str, until: int, now: int) -> None:
+        """See Feed."""
+        await self._marks.erase(erasure(member_id, event_id=event_id, until=until), now=now)
+
+    async def erased(self) -> dict[str, tuple[int, int]]:
+        """See Feed."""
+        return await self._marks.erased()
 
     async def close(self) -> None:
         """See Feed."""
         await self._client.aclose()
 
     async def _log(self, shard: int, start: int, stop: int) -> list[tuple[int, bytes]]:
-        with _errors(self._where):
-            log = self._client.xrange(_key(shard, "log"), f"{start}-0", f"{stop}-0")
-            found = await _list(log)
+        with errors(self._where):
+            log = self._client.xrange(key_of(shard, "log"), f"{start}-0", f"{stop}-0")
+            found = await listed(log)
         return [(int(entry.partition(b"-")[0]), fields[b"b"]) for entry, fields in found]
 
 
@@ -195,7 +217,7 @@ async def open_redis(url: str, *, shards: int = 1) -> RedisFeed:
     where = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
     client = Redis.from_pool(pool)
     try:
-        with _errors(where):
+        with errors(where):
             stored, warnings = await _settle(client, where=where, shards=shards)
     except FeedError:
         await client.aclose()
@@ -213,6 +235,9 @@ async def _settle(client: Redis, *, where: str, shards: int) -> tuple[int, tuple
     pipe.hsetnx(LAYOUT_KEY, "shards", str(shards))
     pipe.hmget(LAYOUT_KEY, ["layout", "shards"])
     layout, stored = (text.decode() for text in (await pipe.execute())[-1])
+    if layout == OLDER_LAYOUT:
+        layout = LAYOUT
+        await client.hset(LAYOUT_KEY, "layout", layout)
     if layout != LAYOUT:
         raise FeedError(
             f"the feed in Redis at {where} has layout {layout}, and this program knows {LAYOUT}: "
@@ -243,38 +268,3 @@ async def _weaknesses(client: Redis, *, where: str) -> list[str]:
 
 
 _NEWS = ["{guesslike:0}:news", "{guesslike:0}:news-at"]
-
-
-def _key(shard: int, name: str) -> str:
-    return f"{{guesslike:{shard}}}:{name}"
-
-
-def _subject_key(shard: int, subject: str) -> str:
-    return f"{{guesslike:{shard}}}:s:{subject}"
-
-
-async def _list(reply: Any) -> list[Any]:
-    """A reply's type: redis-py gives one wide union for both of its clients and protocols."""
-    return cast(list[Any], await reply)
-
-
-@contextmanager
-def _errors(where: str) -> Iterator[None]:
-    try:
-        yield
-    except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
-        raise FeedError(
-            f"Redis at {where} refuses the feed ({error}): "
-            "mend the user and password in its address"
-        ) from error
-    except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
-        raise FeedError(
-            f"Redis at {where} is not reachable ({error}): start it, or mend the feed's address"
-        ) from error
-    except exceptions.OutOfMemoryError as error:
-        raise FeedError(
-            f"Redis at {where} is full ({error}): drain, trim or raise its maxmemory, "
-            "then send again"
-        ) from error
-    except exceptions.RedisError as error:
-        raise FeedError(f"Redis at {where} refuses the feed: {error}") from error

@@ -4,7 +4,8 @@ All keys of shard S are in the hash slot {guesslike:S}:
   {guesslike:S}:log          stream, ID <seq>-0: e = event id, b = body
   {guesslike:S}:seen         sorted set: event id, scored with the time it was accepted
   {guesslike:S}:mark         hash: last, drained, fixed, trimmed, at (latest time accepted)
-  {guesslike:S}:s:<subject>  list, newest last: "<seq> <body>"
+  {guesslike:S}:s:<subject>  list, newest last: "<seq> <body>"; behind them may be a mark, "@…"
+What sets marks is in mark_scripts.py.
 
 News of products are in slot {guesslike:0}:
   {guesslike:0}:news         hash: product id -> JSON of what is said of it
@@ -27,8 +28,11 @@ for i = 3, #ARGV, 3 do
     redis.call('XADD', KEYS[1], seq .. '-0', 'e', ARGV[i], 'b', ARGV[i + 1])
     local list = tonumber(ARGV[i + 2])
     if list > 0 then
+      local mark = redis.call('LINDEX', KEYS[list], -1)
+      mark = mark and string.sub(mark, 1, 1) == '@' and redis.call('RPOP', KEYS[list])
       redis.call('RPUSH', KEYS[list], seq .. ' ' .. ARGV[i + 1])
       redis.call('LTRIM', KEYS[list], '-' .. ARGV[2], '-1')
+      if mark then redis.call('RPUSH', KEYS[list], mark) end
     end
   end
 end
@@ -69,9 +73,11 @@ TRIM = """
 local stop = tonumber(ARGV[1])
 for i = 4, #KEYS do
   local head = redis.call('LINDEX', KEYS[i], 0)
-  while head and tonumber(string.match(head, '^%d+')) <= stop do
+  local seq = head and tonumber(string.match(head, '^%d+'))
+  while seq and seq <= stop do  -- a mark has no number, and stays
     redis.call('LPOP', KEYS[i])
     head = redis.call('LINDEX', KEYS[i], 0)
+    seq = head and tonumber(string.match(head, '^%d+'))
   end
 end
 redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f-0', stop + 1))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from recsys.errors import FeedError
-from serving.feed import body, news
+from serving.feed import body, news, sqlite_marks
 from serving.feed.contract import (
     KEPT_RECENT,
     REMEMBERED_US,
@@ -22,8 +22,10 @@ from serving.feed.contract import (
     Event,
     Range,
     Recent,
+    RecentEvent,
     subject,
 )
+from serving.feed.marks import erasure, identification
 from serving.feed.news import ProductChange, ProductNews
 from serving.feed.recents import EVENTS, Recents
 from serving.feed.sqlite_file import connect, errors, said
@@ -61,6 +63,8 @@ class SqliteFeed:
         self._recents = Recents(
             lambda seen: self._read(_APPENDED, (seen,)),
             lambda subject, most: self._read(_RECENT, (subject, 0, most)),
+            self._mark,
+            is_marked=bool(self._read(sqlite_marks.ANY, ())[0][0]),
             seen=self._read("SELECT last FROM mark", ())[0][0],
             decode=body.decode_recent,
         )
@@ -72,11 +76,30 @@ class SqliteFeed:
 
     async def recent(self, subject: str, *, after: Mapping[int, int], limit: int) -> Recent:
         """See Feed."""
+        if (limit := min(limit, KEPT_RECENT)) < 1:
+            return Recent([])
+        beyond = after.get(0, 0)
         if limit <= EVENTS:
-            return Recent(self._recents.latest(subject, after=after.get(0, 0), limit=limit))
-        found = self._read(_RECENT, (subject, after.get(0, 0), min(limit, KEPT_RECENT)))
-        found.reverse()
-        return Recent([body.decode_recent(packed) for _, packed in found])
+            return self._recents.latest(subject, after=beyond, limit=limit)
+        own = [event for _, event in self._latest(subject, beyond, limit)]
+        if (mark := self._mark(subject)) is None:
+            return Recent(own)
+        return sqlite_marks.recent(
+            subject,
+            mark,
+            own,
+            lambda visitor: (self._mark(visitor), self._latest(visitor, 0, limit)),
+            after=beyond,
+            limit=limit,
+        )
+
+    def _latest(self, subject: str, after: int, limit: int) -> list[tuple[int, RecentEvent]]:
+        found = self._read(_RECENT, (subject, after, limit))
+        return [(seq, body.decode_recent(packed)) for seq, packed in reversed(found)]
+
+    def _mark(self, subject: str) -> bytes | None:
+        found = self._read(sqlite_marks.MARK, (subject,))
+        return found[0][0] if found else None
 
     async def last_sequences(self) -> dict[int, int]:
         """See Feed."""
@@ -111,6 +134,7 @@ class SqliteFeed:
             raise FeedError(f"the feed is drained up to event {drained}, not {up_to}: drain first")
         while trimmed < up_to:
             trimmed = await self._write(partial(_trim, up_to))
+        await self._write(partial(sqlite_marks.trim, up_to))
         self._recents.drop()
         while await self._write(partial(_forget, now - REMEMBERED_US)) == TRIM_ROWS:
             pass
@@ -125,6 +149,20 @@ class SqliteFeed:
             "SELECT seq, product_id, facts FROM news WHERE seq > ? ORDER BY seq", (after,)
         )
         return rows[-1][0] if rows else after, [news.read(one, facts) for _, one, facts in rows]
+
+    async def identify(self, visitor_id: str, member_id: str, *, event_id: str, now: int) -> bool:
+        """See Feed."""
+        login = identification(visitor_id, member_id, event_id=event_id, at=now)
+        return await self._write(partial(sqlite_marks.identify, login))
+
+    async def erase(self, member_id: str, *, event_id: str, until: int, now: int) -> None:
+        """See Feed."""
+        entry = erasure(member_id, event_id=event_id, until=until)
+        await self._write(partial(sqlite_marks.erase, entry, now))
+
+    async def erased(self) -> dict[str, tuple[int, int]]:
+        """See Feed."""
+        return {member: (0, seq) for member, seq in self._read(sqlite_marks.ERASED, ())}
 
     async def close(self) -> None:
         """See Feed."""

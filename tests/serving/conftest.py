@@ -1,5 +1,6 @@
-"""A second model of the small shop, in which every shelf has to be filled up."""
+"""A second model of the small shop, in which every shelf has to be filled up; and every feed."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from shutil import copytree
 
@@ -7,7 +8,10 @@ import polars as pl
 import pytest
 
 from recsys.dataset import Dataset
+from serving.feed import Feed
+from tests.redis_server import RedisServer
 from tests.serving.live import NARROW_SOLD_OUT
+from tests.serving.stores import Store
 from tests.small_shop import END
 from training.config import TrainingSettings
 from training.publish import publish
@@ -32,3 +36,26 @@ def narrow_model(small_shop: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     version = train(Dataset(dataset), home / "models", settings)
     publish(home / "models", version, settings, now=END)
     return home
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("redis", marks=pytest.mark.redis),
+        pytest.param("redis, 4 shards", marks=pytest.mark.redis),
+    ]
+)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Each kind in turn, empty."""
+    if request.param == "sqlite":
+        return Store(f"sqlite:///{tmp_path}/var/feed.db", 1)
+    server: RedisServer = request.getfixturevalue("redis_server")
+    return Store(server.url, 4 if "4" in request.param else 1)
+
+
+@pytest.fixture
+async def feed(store: Store) -> AsyncIterator[Feed]:
+    """Its feed, open."""
+    opened = await store.open()
+    yield opened
+    await opened.close()

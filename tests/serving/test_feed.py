@@ -6,8 +6,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from serving.feed.contract import (
 )
 from serving.feed.news import ProductChange, ProductNews
 from tests.redis_server import RedisServer
+from tests.serving.stores import Store
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
@@ -35,36 +35,6 @@ NOW = 1_800_000_000_000_000
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@dataclass(frozen=True)
-class Store:
-    url: str
-    shards: int
-
-    async def open(self) -> Feed:
-        return await open_feed(self.url, shards=self.shards)
-
-
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param("redis", marks=pytest.mark.redis),
-        pytest.param("redis, 4 shards", marks=pytest.mark.redis),
-    ]
-)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "sqlite":
-        return Store(f"sqlite:///{tmp_path}/var/feed.db", 1)
-    server: RedisServer = request.getfixturevalue("redis_server")
-    return Store(server.url, 4 if "4" in request.param else 1)
-
-
-@pytest.fixture
-async def feed(store: Store) -> AsyncIterator[Feed]:
-    opened = await store.open()
-    yield opened
-    await opened.close()
 
 
 def view(event_id: str, member: str = "ann", **more: object) -> Event:
