@@ -17,7 +17,7 @@ from starlette.types import Scope
 
 from recsys.coupons import Terms
 from recsys.errors import FilterError, ModelError, SettingsError
-from serving import coupons, health, news, openapi, questions
+from serving import coupons, health, members, news, openapi, questions
 from serving.asking import Request as Wanted
 from serving.body_limit import BodyLimit
 from serving.counting import Counting
@@ -25,7 +25,7 @@ from serving.doors import access, middleware
 from serving.doors.door import Doors
 from serving.doors.routes import routes as door_routes
 from serving.feed import Feed, check_numbers, open_feed
-from serving.feed.contract import Event, RecentEvent
+from serving.feed.contract import Event, Recent
 from serving.feed.news import ProductChange
 from serving.metrics import Metrics
 from serving.models import Published
@@ -58,6 +58,7 @@ log = logging.getLogger(__name__)
 RECENT_EVENTS = 30
 """of one member, brought by one trip to the feed"""
 JSON = "application/json"
+NOTHING = Recent([])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,11 @@ class _Live:
         self.published = published
         self.feed = feed
 
-    async def recent(
-        self, member: str | None, visitor: str | None, request_id: str
-    ) -> list[RecentEvent]:
+    async def recent(self, member: str | None, visitor: str | None, request_id: str) -> Recent:
         """The member's events that the model does not contain; none where the feed fails."""
         subject = f"m:{member}" if member else f"v:{visitor}" if visitor else None
         if subject is None:
-            return []
+            return NOTHING
         model = self.published.ranker.model
         about = {"request_id": request_id, "model_version": model.version}
         return await self.feed.recent(
@@ -125,12 +124,14 @@ def create_app(service: Service) -> FastAPI:
             )
             await accept(feed, published.ranker)
             live = _Live(published, WatchedFeed(feed, metrics))
+            await live.feed.hear()
             # compiled by the ranker; what else a first list does once is done by this one
             recommend(published.ranker, _anybodys_list(microseconds(), placements["home"]), [])
             every = settings.reload_seconds
             following = [
                 asyncio.create_task(published.follow(every)),
                 asyncio.create_task(news.follow(feed, lambda: published.ranker, every)),
+                asyncio.create_task(live.feed.go_on_hearing(every)),
             ]
             app.state.unready = None
             yield
@@ -158,7 +159,7 @@ def create_app(service: Service) -> FastAPI:
         ranker, request_id = live.published.ranker, uuid.uuid4().hex
         recent = await live.recent(member_id, visitor_id, request_id)
         wanted = Wanted(
-            member_id=member_id,
+            member_id=None if recent.hidden else member_id,
             placement=place,
             seeds=questions.seeds(place, asked),
             excluded=asked.exclude,
@@ -173,9 +174,9 @@ def create_app(service: Service) -> FastAPI:
         debug = None
         try:
             if asked.debug:
-                items, debug = recommend_and_trace(ranker, wanted, recent)
+                items, debug = recommend_and_trace(ranker, wanted, recent.events)
             else:
-                items = recommend(ranker, wanted, recent)
+                items = recommend(ranker, wanted, recent.events)
         except FilterError as error:  # the placements' own filters were tried at the start
             raise RefusedError("filter", str(error)) from None
         metrics.listed(asked.placement, len(items), wanted.limit)
@@ -233,13 +234,15 @@ def create_app(service: Service) -> FastAPI:
         member_id, _ = access.subject(request.scope, member_id, None)
         if member_id is None:
             raise RefusedError("member_id", "coupons need a member_id, or a member's token")
-        model = live.published.ranker.model
+        model, request_id = live.published.ranker.model, uuid.uuid4().hex
+        if (await live.recent(member_id, None, request_id)).hidden:
+            return _json(Coupons(request_id, model.version, []))
         now = service.now().timestamp() / 86_400
         language = language_of(accept_language)
         items = coupons.offers(
             model, member_id, service.terms, limit=limit, now=now, language=language
         )
-        return _json(Coupons(uuid.uuid4().hex, model.version, items))
+        return _json(Coupons(request_id, model.version, items))
 
     @app.post("/v1/events")
     async def post_events(body: EventsBody, request: Request) -> Accepted:
@@ -271,6 +274,9 @@ def create_app(service: Service) -> FastAPI:
         ]
         return Told(accepted=len(body.products), unknown=unknown)
 
+    app.include_router(
+        members.routes(lambda: live.feed, microseconds, future_seconds=settings.future_seconds)
+    )
     app.include_router(
         health.routes(lambda: app.state.unready, lambda: live, metrics=metrics, now=service.now)
     )

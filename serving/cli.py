@@ -27,7 +27,7 @@ from serving.app import Service, create_app
 from serving.asking import Request
 from serving.doors.door import check_address
 from serving.feed import check_numbers, open_feed
-from serving.feed.contract import RecentEvent
+from serving.feed.contract import Recent, RecentEvent
 from serving.metrics import SHARED
 from serving.models import open_current
 from serving.placements_file import load_placements
@@ -134,8 +134,8 @@ def recommend_command(
     now = at.clock(clock)()
     ranker = Ranker(open_current(at.models))
     recent = asyncio.run(_recent(at, ranker, member))
-    asked = home(member, at.settings, limit=limit, now=now)
-    explained = explaining.explain(ranker, asked, recent)
+    asked = home(None if recent.hidden else member, at.settings, limit=limit, now=now)
+    explained = explaining.explain(ranker, asked, recent.events)
     facts = [
         _plain(ranker, item) | ({"parts": asdict(parts)} if explain else {})
         for item, parts in explained
@@ -148,12 +148,12 @@ def recommend_command(
         for place, one in enumerate(facts, start=1):
             print_line(f"{place:3} {one['title']}: {one['reason']}")
         return
-    known = ranker.model.members.row(member) is not None
+    known = not recent.hidden and ranker.model.members.row(member) is not None
     print_line(f"{member}: {'known to' if known else 'not in'} model {ranker.model.version}")
     Console(soft_wrap=True).print(_table(facts))
 
 
-def home(member: str, settings: ServingSettings, *, limit: int, now: datetime) -> Request:
+def home(member: str | None, settings: ServingSettings, *, limit: int, now: datetime) -> Request:
     """A request for a member's home placement, outside of HTTP."""
     return Request(
         member_id=member,
@@ -224,11 +224,11 @@ async def _try_out(at: Composition) -> None:
         await feed.close()
 
 
-async def _recent(at: Composition, ranker: Ranker, member: str) -> list[RecentEvent]:
+async def _recent(at: Composition, ranker: Ranker, member: str) -> Recent:
     feed = await open_feed(at.feed_url, shards=at.settings.feed_shards)
     try:
         after = ranker.model.feed_sequences
-        return (await feed.recent(f"m:{member}", after=after, limit=50)).events
+        return await feed.recent(f"m:{member}", after=after, limit=50)
     finally:
         await feed.close()
 

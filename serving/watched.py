@@ -1,11 +1,13 @@
 """The feed as requests see it: where it fails, lists go on from the model alone, and say so."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 
 from recsys.errors import FeedError
-from serving.feed.contract import Appended, Event, Feed, RecentEvent
+from serving.feed.contract import Appended, Event, Feed, Recent
 from serving.metrics import Metrics, Operation
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ class WatchedFeed:
         self.feed = feed
         self.failures = 0
         """calls that failed since it last answered"""
+        self._erased: Mapping[str, tuple[int, int]] = {}
         self._metrics = metrics
         self._ask_again = 0.0
         self._hangs = False
@@ -39,22 +42,22 @@ class WatchedFeed:
 
     async def recent(
         self, subject: str, *, after: Mapping[int, int], limit: int, about: Mapping[str, str]
-    ) -> list[RecentEvent]:
+    ) -> Recent:
         """The subject's latest events, none where the feed fails; a log line carries `about`."""
         if self._hangs and (self._asking or monotonic() < self._ask_again):
-            return []
+            return self._alone(subject, after)
         begun = monotonic()
         self._asking = True
         try:
             found = await self.feed.recent(subject, after=after, limit=limit)
         except FeedError as error:
             self._failed("recent", error, about=about, begun=begun)
-            return []
+            return self._alone(subject, after)
         finally:
             self._asking = False
         if self.failures:
             self._mended()
-        return found.events
+        return found
 
     async def append(self, events: Sequence[Event], *, now: int) -> Appended:
         """See Feed; FeedError goes on to the sender, who sends again."""
@@ -68,6 +71,21 @@ class WatchedFeed:
             self._mended()
         self._metrics.sent(stored.new, stored.duplicates)
         return stored
+
+    async def hear(self) -> None:
+        """Learn who was erased, to hide them also while the feed fails; FeedError where it does."""
+        self._erased = await self.feed.erased()
+
+    async def go_on_hearing(self, every_seconds: float) -> None:
+        """What was heard before a failure holds."""
+        while True:
+            await asyncio.sleep(every_seconds)
+            with suppress(FeedError):  # requests find out, too, and say so
+                await self.hear()
+
+    def _alone(self, subject: str, after: Mapping[int, int]) -> Recent:
+        shard, number = self._erased.get(subject.removeprefix("m:"), (0, 0))
+        return Recent([], hidden=subject.startswith("m:") and number > after.get(shard, 0))
 
     def _failed(
         self, operation: Operation, error: FeedError, *, about: Mapping[str, str], begun: float

@@ -37,6 +37,9 @@ RULES: dict[str, Rule] = {
     "GET /v1/coupons": Rule(_PERSONAL),
     "GET /v1/members/{member_id}/preferences": Rule(_PERSONAL),
     "PUT /v1/members/{member_id}/preferences": Rule(_PERSONAL),
+    # a browser could attach itself to somebody else's session, or take theirs
+    "POST /v1/visitors/{visitor_id:path}/identify": Rule(SHOP),
+    "DELETE /v1/members/{member_id:path}": Rule(SHOP),
     "POST /v1/tokens": Rule(SHOP),
     "PATCH /v1/products": Rule(SHOP),
     "GET /metrics": Rule(SHOP, on_this_machine=True),
