@@ -178,7 +178,7 @@ async def drained(at: Composition, dataset: Path) -> list[draining.Part]:
     """Open the feed, drain it, close it."""
     feed = await open_feed(at.feed_url, shards=at.settings.feed_shards)
     try:
-        return await draining.drain(feed, dataset)
+        return await draining.drain(feed, dataset, home=at.folder)
     finally:
         await feed.close()
 

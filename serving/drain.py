@@ -10,14 +10,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import polars as pl
 
 from recsys.dataset import TABLES, Dataset
 from recsys.errors import DataError, FeedError
-from serving.feed.contract import Event, Feed, Range
+from serving import parts
+from serving.erasing import Erasures
+from serving.feed.contract import ERASE, IDENTIFY, Event, Feed, Range
 
 PART_EVENTS = 500_000
 """Events in a part at most: about 300 MB while it is written."""
@@ -33,66 +34,86 @@ class Part:
     held: Range
 
 
-async def drain(feed: Feed, dataset: Path) -> list[Part]:
-    """Write events/feed-<shard>-<from>-<to>.parquet for all that the feed had at the start.
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a range of the feed holds: its entries by kind."""
 
-    Raises DataError if another drain of this dataset is under way, or if the dataset's parts
-    do not continue into the feed's range.
+    events: pl.DataFrame
+    identities: pl.DataFrame
+    erased: dict[str, int]
+    """member and instant, in microseconds"""
+
+
+async def drain(feed: Feed, dataset: Path, *, home: Path | None = None) -> list[Part]:
+    """Write events/feed-<shard>-<from>-<to>.parquet for all that the feed had at the start, and
+    under the same name in identities/ and erasures/ what was said of visitors and members.
+
+    `home` holds the key that erased members are remembered under. They are taken out of every
+    file of the dataset. Raises DataError if another drain of this dataset is under way, or if the
+    dataset's parts do not continue into the feed's range.
     """
     if not dataset.is_dir():
         raise DataError(f"{dataset} is no folder: name the dataset's, or make it first")
     folder = dataset / "events"
     folder.mkdir(exist_ok=True)
-    _flush(dataset)
-    parts = []
+    parts.flush(dataset)
+    written = []
     with _alone(folder):
-        for left_over in folder.glob(".feed-*.tmp"):
-            left_over.unlink()
+        for place in (dataset, *(dataset / table for table in TABLES)):
+            parts.clear(place)
+        erasures = Erasures(dataset, home)
+        erasures.apply()
         for shard, last in (await feed.last_sequences()).items():
             stop = 0
             while stop < last and (fixed := await feed.fix_range(shard, limit=PART_EVENTS)):
-                parts.append(await _write(feed, dataset, fixed))
+                written.append(await _write(feed, dataset, fixed, erasures))
                 await feed.confirm(fixed)
                 stop = fixed.stop
-    return parts
+    return written
 
 
-async def _write(feed: Feed, dataset: Path, fixed: Range) -> Part:
-    folder = dataset / "events"
-    path = folder / f"feed-{fixed.shard}-{fixed.start}-{fixed.stop}.parquet"
+async def _write(feed: Feed, dataset: Path, fixed: Range, erasures: Erasures) -> Part:
+    """The events come last: their part's name says that the dataset contains the range."""
+    name = f"feed-{fixed.shard}-{fixed.start}-{fixed.stop}.parquet"
+    path = dataset / "events" / name
     _check_continues(dataset, path, fixed)
-    events = await _read(feed, fixed)
+    held = await _read(feed, fixed)
     if path.exists():
-        _check_same(path, events, fixed)
-    else:
-        packed = BytesIO()
-        events.write_parquet(packed)
-        temporary = folder / f".{path.name}.tmp"
-        try:
-            with temporary.open("wb") as file:
-                file.write(packed.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    # An earlier drain may have died after its rename and before this.
-    _flush(folder)
+        _check_same(path, held.events, fixed)
+        parts.flush(path.parent)  # an earlier drain may have died between its rename and this
+    if held.erased:
+        erasures.record(held.erased, dataset / "erasures" / name)
+        erasures.apply()
+    if not held.identities.is_empty():
+        (dataset / "identities").mkdir(exist_ok=True)
+        parts.write(erasures.identities(held.identities), dataset / "identities" / name)
+    if not path.exists():
+        parts.write(erasures.events(held.events), path)
     return Part(path, fixed)
 
 
-async def _read(feed: Feed, fixed: Range) -> pl.DataFrame:
-    frames = []
+async def _read(feed: Feed, fixed: Range) -> _Held:
+    frames, logins, erased = [], [], dict[str, int]()
     for start in range(fixed.start, fixed.stop + 1, BATCH_EVENTS):
         stop = min(fixed.stop, start + BATCH_EVENTS - 1)
-        events = await feed.read(fixed.shard, start, stop)
-        if [seq for seq, _ in events] != list(range(start, stop + 1)):
+        entries = await feed.read(fixed.shard, start, stop)
+        if [seq for seq, _ in entries] != list(range(start, stop + 1)):
             raise FeedError(
-                f"the feed has {len(events)} of the events {start} to {stop} of shard "
+                f"the feed has {len(entries)} of the events {start} to {stop} of shard "
                 f"{fixed.shard}, which no dataset has yet: restore it from a backup"
             )
-        frames.append(_frame([event for _, event in events]))
-    return pl.concat(frames)
+        events = []
+        for _, one in entries:
+            if one.kind == IDENTIFY:
+                logins.append((one.visitor_id, one.member_id, one.occurred_at))
+            elif one.kind == ERASE:
+                member = str(one.member_id)
+                erased[member] = max(one.occurred_at, erased.get(member, 0))
+            else:
+                events.append(one)
+        frames.append(_frame(events))
+    identities = pl.DataFrame(logins, TABLES["identities"].schema, orient="row")
+    return _Held(pl.concat(frames), identities, erased)
 
 
 def _frame(events: list[Event]) -> pl.DataFrame:
@@ -140,14 +161,5 @@ def _alone(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise DataError(f"another drain is writing to {folder}: wait for it") from error
         yield
-    finally:
-        os.close(held)
-
-
-def _flush(folder: Path) -> None:
-    """Make the names in a folder survive a loss of power."""
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(held)
     finally:
         os.close(held)

@@ -95,6 +95,11 @@ class Dataset:
                 last[shard] = max(to, last.get(shard, to))
         return last
 
+    def scan_file(self, table: str, path: Path) -> pl.LazyFrame:
+        """One file of the table, as `scan` gives all of them: row for row as they stand there."""
+        part = Part(path.relative_to(self.path).as_posix(), pl.scan_parquet(path))
+        return self._scan_part(TABLES[table], part)
+
     def parts(self) -> list[tuple[str, int]]:
         """Each file of each table: its path from the dataset's folder, and its bytes."""
         return [

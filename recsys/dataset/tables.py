@@ -132,6 +132,8 @@ EVENTS = Table(
 
 IDENTITIES = Table("identities", (*_needs("visitor_id", "member_id"), _at("at", required=True)))
 
+ERASURES = Table("erasures", (*_needs("member_hash"), _at("until", required=True)))
+
 PRODUCTS = Table(
     "products",
     (
@@ -266,6 +268,7 @@ TABLES = {
     for table in (
         EVENTS,
         IDENTITIES,
+        ERASURES,
         PRODUCTS,
         MEMBERS,
         COUPONS,

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import polars as pl
 
 from recsys.dataset.checks import REJECTS, Part, check
 from recsys.dataset.dataset import ORIGIN
+from recsys.dataset.files import write_parquet
 from recsys.dataset.tables import TABLES
 from recsys.errors import DataError
 
@@ -87,7 +87,7 @@ def write_dataset(
             _write_table(folder, name, good)
             rejects.append(checked.rejects)
             reports.append(_report(name, good.height, checked.rejects))
-        _write(pl.concat(rejects), folder / "rejects.parquet")
+        write_parquet(pl.concat(rejects), folder / "rejects.parquet")
         origin = {
             "format": FORMAT,
             "importer": importer,
@@ -104,7 +104,7 @@ def write_dataset(
 def replacing(out: Path) -> Iterator[Path]:
     """A temporary folder beside `out` that takes its place if the block ends well.
 
-    Drained events in an older import at `out` are carried over: the feed does not send them
+    What was drained into an older import at `out` is carried over: the feed does not send it
     again. Only between two renames at the very end is there no `out`: the older import is then
     beside it, and the next import puts it back first.
     """
@@ -135,8 +135,8 @@ def _refuse_foreign(out: Path) -> None:
 
 
 def _carry_feed_parts(old: Path, new: Path) -> None:
-    for part in (old / "events").glob(_FEED_PARTS):
-        target = new / "events" / part.name
+    for part in old.glob(f"*/{_FEED_PARTS}"):
+        target = new / part.parent.name / part.name
         target.parent.mkdir(exist_ok=True)
         if not target.exists():
             try:
@@ -176,23 +176,11 @@ def _flush(folder: Path) -> None:
 
 def _write_table(folder: Path, name: str, rows: pl.DataFrame) -> None:
     if name != "events":
-        _write(rows, folder / f"{name}.parquet")
+        write_parquet(rows, folder / f"{name}.parquet")
         return
     (folder / name).mkdir()
     for number, part in enumerate(rows.iter_slices(PART_ROWS)):
-        _write(part, folder / name / f"import-{number:04d}.parquet")
-
-
-def _write(rows: pl.DataFrame, path: Path) -> None:
-    try:
-        rows.write_parquet(path)
-    except pl.exceptions.ComputeError as error:
-        # A full disk comes out of Polars as text.
-        code = re.search(r"\(os error (\d+)\)", str(error))
-        if code is None:
-            raise
-        number = int(code[1])
-        raise OSError(number, os.strerror(number), str(path)) from error
+        write_parquet(part, folder / name / f"import-{number:04d}.parquet")
 
 
 def _report(name: str, rows: int, rejects: pl.DataFrame) -> TableReport:
