@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 import typer
 from fastapi import APIRouter, FastAPI
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from rich.console import Console
 
@@ -34,6 +34,7 @@ import serving.cli
 import serving.doors.cli
 import training.cli
 from campaigns.definition import Campaign
+from campaigns.retention import forget_plans
 from campaigns.run import Composition as CampaignComposition
 from campaigns.settings import CampaignSettings
 from campaigns.valuation import ModelOffers
@@ -63,6 +64,8 @@ class Settings(BaseSettings):
     """the one folder of everything local"""
     dataset: Path | None = None
     """where campaigns look up members and coupons; without one, dataset in the local folder"""
+    retain_days: Annotated[int, Field(ge=1)] = 30
+    """`retrain` deletes models and plans that are older: they may name members erased since"""
     training: TrainingSettings = TrainingSettings()
     serving: ServingSettings = ServingSettings()
     campaigns: CampaignSettings = CampaignSettings()
@@ -224,7 +227,7 @@ def campaign_composition(
 
 @app.command()
 def retrain(ctx: typer.Context, dataset: Path, as_json: training.cli.Json = False) -> None:
-    """Drain, train, publish, keep the latest five: the one line for cron."""
+    """Drain, train, publish, keep the latest five of a month: the one line for cron."""
     settings: Settings = ctx.obj
     at = serving_composition(settings)
     now = clock(None)
@@ -234,12 +237,17 @@ def retrain(ctx: typer.Context, dataset: Path, as_json: training.cli.Json = Fals
         version = train(Dataset(dataset), settings.models, settings.training, progress=step)
         step("publishing")
         publish(settings.models, version, settings.training, now=now())
-        gone = prune(settings.models, keep=settings.training.keep_models)
+        before = now() - timedelta(days=settings.retain_days)
+        gone = prune(settings.models, keep=settings.training.keep_models, before=before)
         asyncio.run(serving.cli.trimmed(at, _contained(settings.models), now=now()))
+        plans = forget_plans(campaign_composition(settings, now, name="system"), before=before)
     if as_json:
-        training.cli.print_json({"published": version, "deleted": gone})
+        training.cli.print_json({"published": version, "deleted": gone, "deleted_plans": plans})
     else:
-        Console().print(f"Published [bold]{version}[/bold]; deleted {len(gone)} older versions.")
+        Console().print(
+            f"Published [bold]{version}[/bold]; deleted {len(gone)} older versions"
+            f" and {len(plans)} older plans."
+        )
 
 
 @app.command("demo")

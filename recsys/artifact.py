@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -152,6 +153,11 @@ def versions(models: Path) -> list[str]:
     """Every whole model, the oldest first."""
     found = [path.parent for path in models.glob(f"*/{MANIFEST}") if path.parent.name[0] != "."]
     return [path.name for path in sorted(found, key=lambda path: (path.stat().st_mtime, path.name))]
+
+
+def written(models: Path, version: str) -> datetime:
+    """When a version was written."""
+    return datetime.fromtimestamp((models / version / MANIFEST).stat().st_mtime, UTC)
 
 
 def current(models: Path) -> str | None:

@@ -1,5 +1,7 @@
+import asyncio
 import fcntl
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,8 +16,10 @@ import guesslike
 from guesslike import clock, load_settings
 from recsys import artifact
 from recsys.errors import SettingsError
+from recsys.model import Model
+from serving.feed import open_feed
 from tests.command import Command
-from tests.small_shop import END
+from tests.small_shop import END, MEMBERS
 from training.publish import publications
 
 ROOT = Path(__file__).parents[1]
@@ -167,6 +171,39 @@ def test_retrain_drains_trains_publishes_and_keeps_a_few(
         assert done["deleted"] == ([published[0]] if day == 2 else [])
     assert artifact.versions(models) == published[1:]
     assert [line.version for line in publications(models)] == published
+
+
+def test_retrain_omits_who_was_erased_and_lets_go_of_what_is_too_old(
+    command: Command, small_shop: Path, tmp_path: Path
+) -> None:
+    dataset = Path(shutil.copytree(small_shop, tmp_path / "dataset"))
+    models, ann = command.home / "models", MEMBERS[0]
+
+    def retrained() -> Model:
+        ended = command("retrain", dataset, "--json", **FAST)
+        assert ended.code == 0, ended.err
+        version = json.loads(ended.out)["published"]
+        return Model.from_artifact(artifact.open_model(models, version))
+
+    async def of_the_feed(model: Model) -> tuple[bool, set[str]]:
+        feed = await open_feed(str(command.home / "feed.db"))
+        if not await feed.erased() and model is first:
+            await feed.erase(ann, event_id="erase", until=round(END.timestamp() * 1e6), now=1)
+        recent = await feed.recent(f"m:{ann}", after=model.feed_sequences, limit=9)
+        erased = set(await feed.erased())
+        await feed.close()
+        return recent.hidden, erased
+
+    first = retrained()
+    assert first.members.row(ann) is not None
+    assert asyncio.run(of_the_feed(first)) == (True, {ann})
+    old = (models / first.version / artifact.MANIFEST).stat().st_mtime - 31 * 86_400
+    os.utime(models / first.version / artifact.MANIFEST, (old, old))
+    second = retrained()
+    assert second.members.row(ann) is None
+    assert len(second.members) == len(first.members) - 1
+    assert artifact.versions(models) == [second.version]
+    assert asyncio.run(of_the_feed(second)) == (False, set()), "no model is left that has them"
 
 
 def test_a_second_retrain_at_once_is_refused(command: Command, small_shop: Path) -> None:

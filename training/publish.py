@@ -131,10 +131,15 @@ def _trail(models: Path) -> list[str]:
     return trail
 
 
-def prune(models: Path, *, keep: int) -> list[str]:
-    """Delete all but the latest `keep` versions; never the published one."""
+def prune(models: Path, *, keep: int, before: datetime | None = None) -> list[str]:
+    """Delete all but the latest `keep` versions, and any written before an instant; never the
+    published one."""
     current = artifact.current(models)
-    gone = [version for version in artifact.versions(models)[:-keep] if version != current]
+    versions = artifact.versions(models)
+    doomed = set(versions[:-keep])
+    if before is not None:
+        doomed |= {one for one in versions if artifact.written(models, one) < before}
+    gone = [version for version in versions if version in doomed and version != current]
     for version in gone:
         artifact.delete(models, version)
     return gone

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from dataclasses import asdict
 from datetime import timedelta
@@ -155,6 +156,18 @@ def test_pruning_keeps_the_latest_and_the_published_one(models: Path, sound: Art
     assert prune(models, keep=2) == [others[0]]
     assert set(artifact.versions(models)) == {first, *others[1:]}
     assert prune(models, keep=5) == []
+
+
+def test_pruning_takes_what_is_too_old_but_for_the_published_one(
+    models: Path, sound: Artifact
+) -> None:
+    first = version_of(models)
+    others = [variant(models, sound, number) for number in range(1, 3)]
+    for version in (first, others[0]):
+        os.utime(models / version / artifact.MANIFEST, (END.timestamp(), END.timestamp()))
+    assert prune(models, keep=5, before=END) == []
+    assert prune(models, keep=5, before=END + timedelta(seconds=1)) == [others[0]]
+    assert set(artifact.versions(models)) == {first, others[1]}
 
 
 def test_a_kill_at_any_step_of_publishing_leaves_the_old_or_the_new_current(
