@@ -49,7 +49,11 @@ class Recents:
     def latest(self, subject: str, *, after: int, limit: int) -> Recent:
         """The subject's latest events numbered above `after`, newest last; 1 <= limit <= EVENTS."""
         self._catch_up()
-        kept = self._kept_of(subject)
+        kept = self._kept.get(subject)
+        if kept is None:
+            kept = self._load(subject)
+        else:
+            self._kept.move_to_end(subject)
         own = [event for seq, event in kept if seq > after][-limit:]
         if (mark := self._marks.get(subject)) is None:
             return Recent(own)
@@ -61,15 +65,10 @@ class Recents:
         self._kept.clear()
         self._marks.clear()
 
-    def _kept_of(self, subject: str) -> deque[tuple[int, RecentEvent]]:
+    def _visitor(self, subject: str) -> tuple[bytes | None, deque[tuple[int, RecentEvent]]]:
         kept = self._kept.get(subject)
         if kept is None:
-            return self._load(subject)
-        self._kept.move_to_end(subject)
-        return kept
-
-    def _visitor(self, subject: str) -> tuple[bytes | None, deque[tuple[int, RecentEvent]]]:
-        kept = self._kept_of(subject)
+            kept = self._load(subject)
         return self._marks.get(subject), kept
 
     def _catch_up(self) -> None:
