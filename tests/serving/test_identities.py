@@ -1,8 +1,12 @@
 """A visitor turns out to be a member, and a member is erased: one contract, held by every feed."""
 
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -14,6 +18,7 @@ from serving.feed.marks import REACH
 from tests.serving.stores import Store
 
 pytestmark = pytest.mark.anyio
+ROOT = Path(__file__).parents[2]
 NOW = 1_800_000_000_000_000
 
 
@@ -164,6 +169,41 @@ async def test_other_processes_see_it_at_once(store: Store) -> None:
     assert (await other.recent("m:ann", after={}, limit=9)).hidden
     await one.close()
     await other.close()
+
+
+WRITER = """
+import asyncio, sys
+from serving.feed import open_feed
+from serving.feed.contract import Event
+
+async def main(url, shards):
+    feed = await open_feed(url, shards=int(shards))
+    for n in range(100_000):
+        await feed.append([Event(f"e{n}", "view", n, f"p{n}", visitor_id=f"v{n}")], now=n)
+        await feed.identify(f"v{n}", f"m{n}", event_id=f"i{n}", now=n)
+        if n % 3 == 0:
+            await feed.erase(f"m{n}", event_id=f"x{n}", until=n, now=n)
+        print(n, flush=True)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_what_was_answered_survives_the_kill_of_its_writer(store: Store) -> None:
+    command = [sys.executable, "-c", WRITER, store.url, str(store.shards)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        answered = [process.stdout.readline() for _ in range(random.randint(3, 40))]
+        process.send_signal(signal.SIGKILL)
+        answered += process.stdout.read().splitlines()
+    feed = await store.open()
+    erased = await feed.erased()
+    for n in (int(line) for line in answered if line.strip()):
+        assert (f"m{n}" in erased) is (n % 3 == 0)
+        assert await numbers(feed, f"m:m{n}") == ([n] if n % 3 else [])
+    entries = [one for shard in range(feed.shards) for one in await feed.read(shard, 1, 10_000)]
+    assert len({one.event_id for _, one in entries}) == len(entries)
+    await feed.close()
 
 
 @dataclass(frozen=True)
