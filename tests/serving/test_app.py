@@ -486,7 +486,11 @@ def test_its_log_names_no_member(
     assert client.get(RECOMMENDATIONS, params={**who, "limit": 0}).status_code == 422
     bad = {"events": [event("view", None, **who)]}
     assert client.post(EVENTS, json=bad).status_code == 422
-    assert client.get(f"/v1/members/{SECRET_MEMBER}").status_code == 404
+    assert client.get(f"/v1/nowhere/{SECRET_MEMBER}").status_code == 404
+    login = {"member_id": SECRET_MEMBER}
+    path = f"/v1/visitors/{SECRET_VISITOR}/identify"
+    assert client.post(path, json=login).status_code == 200
+    assert client.delete(f"/v1/members/{SECRET_MEMBER}").status_code == 200
     logged = output.read_text()
     assert "answering on http" in logged, "the log is read where it is written"
     assert SECRET_MEMBER not in logged
