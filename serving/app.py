@@ -21,7 +21,7 @@ from serving import coupons, health, news, openapi, questions
 from serving.asking import Request as Wanted
 from serving.body_limit import BodyLimit
 from serving.counting import Counting
-from serving.doors import access, middleware
+from serving.doors import access, middleware, together
 from serving.doors.door import Doors
 from serving.doors.routes import routes as door_routes
 from serving.feed import Feed, check_numbers, open_feed
@@ -131,6 +131,7 @@ def create_app(service: Service) -> FastAPI:
             following = [
                 asyncio.create_task(published.follow(every)),
                 asyncio.create_task(news.follow(feed, lambda: published.ranker, every)),
+                asyncio.create_task(together.follow(doors, feed)),
             ]
             app.state.unready = None
             yield

@@ -146,5 +146,13 @@ class Feed(Protocol):
         """The number of the latest change, and all that is said of each product that changed after
         a number; after 0, everything that is said of any."""
 
+    async def exchange(self, batch: bytes | None, *, after: int | None) -> tuple[int, list[bytes]]:
+        """Put what this worker's callers took, and get what other workers put after a number; none
+        of it without a number. One round trip; returns the number for the next one.
+
+        Not under the promise of `append`: the latest of them are kept, and where a call is made
+        again a batch may be there twice.
+        """
+
     async def close(self) -> None:
         """Finish what was accepted and let go of the store."""

@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from recsys.errors import FeedError
-from serving.feed import body, news, scripts
+from serving.feed import body, counts, news, scripts
 from serving.feed.contract import (
     KEPT_RECENT,
     REMEMBERED_US,
@@ -59,6 +59,7 @@ class RedisFeed:
         self._trim = client.register_script(scripts.TRIM)
         self._tell = client.register_script(scripts.TELL)
         self._told = client.register_script(scripts.TOLD)
+        self._exchange = client.register_script(counts.EXCHANGE)
 
     async def append(self, events: Sequence[Event], *, now: int) -> Appended:
         """See Feed. After a lost connection it is sent once more: then new ones may count as
@@ -160,6 +161,13 @@ class RedisFeed:
             last, *rows = await self._told(keys=_NEWS, args=[after])
         pairs = zip(rows[::2], rows[1::2], strict=True)
         return int(last), [news.read(one.decode(), facts) for one, facts in pairs]
+
+    async def exchange(self, batch: bytes | None, *, after: int | None) -> tuple[int, list[bytes]]:
+        """See Feed."""
+        values = ["" if after is None else after, batch or b"", counts.KEPT]
+        with _errors(self._where):
+            number, *found = await self._exchange(keys=[_key(0, "counts")], args=values)
+        return int(number), found
 
     async def close(self) -> None:
         """See Feed."""

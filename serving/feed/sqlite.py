@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from recsys.errors import FeedError
-from serving.feed import body, news
+from serving.feed import body, counts, news
 from serving.feed.contract import (
     KEPT_RECENT,
     REMEMBERED_US,
@@ -125,6 +125,13 @@ class SqliteFeed:
             "SELECT seq, product_id, facts FROM news WHERE seq > ? ORDER BY seq", (after,)
         )
         return rows[-1][0] if rows else after, [news.read(one, facts) for _, one, facts in rows]
+
+    async def exchange(self, batch: bytes | None, *, after: int | None) -> tuple[int, list[bytes]]:
+        """See Feed."""
+        if batch is not None:
+            return await self._write(partial(counts.exchange, batch, after))
+        with errors(self._path):
+            return counts.exchange(None, after, self._reader)
 
     async def close(self) -> None:
         """See Feed."""

@@ -6,8 +6,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from recsys.errors import FeedError
+from serving.feed import counts
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x6775_6C66
 """Marks the file as a feed of ours: "gulf" in ASCII."""
 BUSY_SECONDS = 5
@@ -37,7 +38,7 @@ CREATE TABLE news (
   facts BLOB NOT NULL
 ) STRICT;
 """
-"""what version 2 adds"""
+"""what version 2 adds; version 3 adds counts.SCHEMA"""
 
 
 def connect(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
@@ -66,7 +67,7 @@ def _prepare(path: Path, writer: sqlite3.Connection) -> None:
     writer.execute("BEGIN IMMEDIATE")
     try:
         version = _ours(path, writer)
-        for script in (_SCHEMA, _NEWS)[version:]:
+        for script in (_SCHEMA, _NEWS, counts.SCHEMA)[version:]:
             for statement in script.split(";\n"):
                 writer.execute(statement)
         writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
