@@ -261,11 +261,18 @@ def create_app(service: Service) -> FastAPI:
 
     @app.patch("/v1/products")
     async def patch_products(body: ProductsBody) -> Told:
-        """Say what is in stock and what it costs now; it counts in every worker within a second."""
+        """Say what is in stock, what it costs, and what is new; it counts in every worker within a
+        second."""
         if len(body.products) > settings.max_events:
             raise RefusedError("products", f"at most {settings.max_events} products in one batch")
         feed, ranker = live.feed.feed, live.published.ranker
-        await feed.tell([ProductChange(one.product_id, one.said()) for one in body.products])
+        told_at = int(service.now().timestamp())
+        await feed.tell(
+            [
+                ProductChange(one.product_id, {**one.said(), "told_at": told_at})
+                for one in body.products
+            ]
+        )
         await news.take_up(feed, ranker)
         unknown = [
             one.product_id for one in body.products if ranker.product_row(one.product_id) is None
