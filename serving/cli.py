@@ -30,6 +30,7 @@ from serving.feed import check_numbers, open_feed
 from serving.feed.contract import RecentEvent
 from serving.metrics import SHARED
 from serving.models import open_current
+from serving.parts import Part
 from serving.placements_file import load_placements
 from serving.ranker import Ranker
 from serving.recommend import recommend
@@ -117,7 +118,7 @@ def drain_command(ctx: typer.Context, dataset: Path, as_json: Json = False) -> N
     for part in parts:
         print_line(f"{part.path.name}: events {part.held.start} to {part.held.stop}")
     if not parts:
-        print_line("Nothing new in the feed.")
+        print_line("No new events in the feed.")
 
 
 @app.command("recommend")
@@ -174,7 +175,7 @@ def home_list(
     return recommend(ranker, home(member, settings, limit=limit, now=now), recent)
 
 
-async def drained(at: Composition, dataset: Path) -> list[draining.Part]:
+async def drained(at: Composition, dataset: Path) -> list[Part]:
     """Open the feed, drain it, close it."""
     feed = await open_feed(at.feed_url, shards=at.settings.feed_shards)
     try:

@@ -9,15 +9,16 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import polars as pl
 
 from recsys.dataset import TABLES, Dataset
 from recsys.errors import DataError, FeedError
+from serving import parts
+from serving.drain_told import drain_told
 from serving.feed.contract import Event, Feed, Range
+from serving.parts import Part
 
 PART_EVENTS = 500_000
 """Events in a part at most: about 300 MB while it is written."""
@@ -25,16 +26,9 @@ BATCH_EVENTS = 10_000
 _COLUMNS = TABLES["events"].schema
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A file of the dataset and the sequence numbers in it."""
-
-    path: Path
-    held: Range
-
-
 async def drain(feed: Feed, dataset: Path) -> list[Part]:
-    """Write events/feed-<shard>-<from>-<to>.parquet for all that the feed had at the start.
+    """Write events/feed-<shard>-<from>-<to>.parquet for all that the feed had at the start, and
+    what was told of new products.
 
     Raises DataError if another drain of this dataset is under way, or if the dataset's parts
     do not continue into the feed's range.
@@ -43,18 +37,18 @@ async def drain(feed: Feed, dataset: Path) -> list[Part]:
         raise DataError(f"{dataset} is no folder: name the dataset's, or make it first")
     folder = dataset / "events"
     folder.mkdir(exist_ok=True)
-    _flush(dataset)
-    parts = []
+    parts.flush(dataset)
+    written = []
     with _alone(folder):
-        for left_over in folder.glob(".feed-*.tmp"):
-            left_over.unlink()
+        parts.clear(folder)
         for shard, last in (await feed.last_sequences()).items():
             stop = 0
             while stop < last and (fixed := await feed.fix_range(shard, limit=PART_EVENTS)):
-                parts.append(await _write(feed, dataset, fixed))
+                written.append(await _write(feed, dataset, fixed))
                 await feed.confirm(fixed)
                 stop = fixed.stop
-    return parts
+        await drain_told(feed, dataset)
+    return written
 
 
 async def _write(feed: Feed, dataset: Path, fixed: Range) -> Part:
@@ -65,19 +59,9 @@ async def _write(feed: Feed, dataset: Path, fixed: Range) -> Part:
     if path.exists():
         _check_same(path, events, fixed)
     else:
-        packed = BytesIO()
-        events.write_parquet(packed)
-        temporary = folder / f".{path.name}.tmp"
-        try:
-            with temporary.open("wb") as file:
-                file.write(packed.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        parts.write(path, events)
     # An earlier drain may have died after its rename and before this.
-    _flush(folder)
+    parts.flush(folder)
     return Part(path, fixed)
 
 
@@ -140,14 +124,5 @@ def _alone(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise DataError(f"another drain is writing to {folder}: wait for it") from error
         yield
-    finally:
-        os.close(held)
-
-
-def _flush(folder: Path) -> None:
-    """Make the names in a folder survive a loss of power."""
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(held)
     finally:
         os.close(held)

@@ -17,7 +17,7 @@ from serving.tables import Rows
 log = logging.getLogger(__name__)
 
 MOST = 10_000
-"""rows at a time: 1 MB, and some 20 ms to lay them beside 100,000 products"""
+"""rows at a time; to lay them beside 100,000 products takes 60 ms and copies 14 MB"""
 MATCHED = 64
 """the latest told, which take turns in the places for new products"""
 EACH = 4

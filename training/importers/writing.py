@@ -104,7 +104,7 @@ def write_dataset(
 def replacing(out: Path) -> Iterator[Path]:
     """A temporary folder beside `out` that takes its place if the block ends well.
 
-    Drained events in an older import at `out` are carried over: the feed does not send them
+    What a drain wrote into an older import at `out` is carried over: the feed does not send it
     again. Only between two renames at the very end is there no `out`: the older import is then
     beside it, and the next import puts it back first.
     """
@@ -135,8 +135,8 @@ def _refuse_foreign(out: Path) -> None:
 
 
 def _carry_feed_parts(old: Path, new: Path) -> None:
-    for part in (old / "events").glob(_FEED_PARTS):
-        target = new / "events" / part.name
+    for part in (part for table in TABLES for part in (old / table).glob(_FEED_PARTS)):
+        target = new / part.relative_to(old)
         target.parent.mkdir(exist_ok=True)
         if not target.exists():
             try:
