@@ -42,8 +42,10 @@ from recsys import artifact
 from recsys.coupons import Terms
 from recsys.dataset import Dataset
 from recsys.errors import GuesslikeError, SettingsError
+from recsys.model import Model
 from serving.doors.door import check_address
 from serving.models import open_current
+from serving.placements_file import load_placements
 from serving.settings import ServingSettings
 from training.config import TrainingSettings
 from training.publish import prune, publish
@@ -147,7 +149,7 @@ def compose(ctx: typer.Context) -> None:
     settings = load_settings(dict(os.environ))
     ctx.obj = settings
     ctx.meta[training.cli.META] = training.cli.Composition(
-        settings.training, settings.models, clock(None)
+        settings.training, settings.models, clock(None), partial(misfits, settings)
     )
     ctx.meta[serving.cli.META] = serving_composition(settings)
     ctx.meta[serving.doors.cli.META] = serving.doors.cli.Composition(settings.home, clock(None))
@@ -191,6 +193,11 @@ def serving_composition(settings: Settings) -> serving.cli.Composition:
     )
 
 
+def misfits(settings: Settings, model: Model) -> list[str]:
+    """What the shop's placements have against a model: workers would refuse it, or show nothing."""
+    return load_placements(settings.serving.placements).misfits(model)
+
+
 def served(clock_start: str | None, begun: float) -> FastAPI:
     """The whole service, in a worker process of its own: settings come with the environment."""
     at = serving_composition(load_settings(dict(os.environ)))
@@ -231,12 +238,16 @@ def retrain(ctx: typer.Context, dataset: Path, as_json: training.cli.Json = Fals
     settings: Settings = ctx.obj
     at = serving_composition(settings)
     now = clock(None)
+    load_placements(
+        settings.serving.placements
+    )  # a bad file is told of now, not after all the work
     with _alone(settings.home / "retrain.lock", "retrain"), training.cli.busy(as_json) as step:
         step("draining the feed")
         asyncio.run(serving.cli.drained(at, dataset))
         version = train(Dataset(dataset), settings.models, settings.training, progress=step)
         step("publishing")
-        publish(settings.models, version, settings.training, now=now())
+        fit = partial(misfits, settings)
+        publish(settings.models, version, settings.training, now=now(), misfits=fit)
         before = now() - timedelta(days=settings.retain_days)
         gone = prune(settings.models, keep=settings.training.keep_models, before=before)
         asyncio.run(serving.cli.trimmed(at, _contained(settings.models), now=now()))

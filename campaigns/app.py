@@ -1,4 +1,4 @@
-"""The way out: the page behind the link in every message."""
+"""What members reach over HTTP: the page behind the link in every message, and preferences."""
 
 import logging
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path
 from fastapi.responses import HTMLResponse
 
+from campaigns import preferences
 from campaigns.ledger.consent import suppress
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.plans import reached
@@ -32,17 +33,19 @@ _DONE = _PAGE.format(title="Done", body="<p>You will get no more messages from u
 
 
 def routes(composition: Composition) -> APIRouter:
-    """GET and POST /u/{token}. Only POST acts: mail scanners open every link (RFC 8058)."""
-    router = APIRouter(include_in_schema=False)
+    """GET and POST /u/{token}, and preferences. Of a link only POST acts: mail scanners open every
+    one (RFC 8058)."""
+    router = APIRouter()
+    router.include_router(preferences.routes(composition))
 
-    @router.get("/u/{token}")
+    @router.get("/u/{token}", include_in_schema=False)
     def ask(token: Token) -> HTMLResponse:
         """A page that asks once more."""
         with _opened(composition) as ledger:
             _keys(ledger, token)
         return HTMLResponse(_ASK)
 
-    @router.post("/u/{token}")
+    @router.post("/u/{token}", include_in_schema=False)
     def stop(token: Token) -> HTMLResponse:
         """Never again to this member, nor to this contact point. The same again changes nothing."""
         with _opened(composition) as ledger:

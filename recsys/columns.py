@@ -27,6 +27,12 @@ class Texts:
         np.cumsum([len(text) for text in encoded], out=offsets[1:])
         return cls(offsets, np.frombuffer(b"".join(encoded), np.uint8))
 
+    def plus(self, texts: list[str]) -> "Texts":
+        """These texts in rows after the last one."""
+        more = Texts.build(texts)
+        offsets = np.concatenate((self.offsets, more.offsets[1:] + self.offsets[-1]))
+        return Texts(offsets, np.concatenate((self.blob, more.blob)))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -41,7 +47,8 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Texts that many rows share: a code for each row, a text for each code, in text order."""
+    """Texts that many rows share: a code for each row, a text for each code; in text order, but
+    for those that came later."""
 
     codes: NDArray[np.int32]
     """shape (rows,), UNKNOWN where there is none"""
@@ -57,6 +64,18 @@ class Labels:
         codes = [UNKNOWN if text is None else code_of[text] for text in texts]
         named = Texts.build(distinct)
         return cls(np.array(codes, np.int32), named.offsets, named.blob)
+
+    def plus(self, texts: Sequence[str | None]) -> "Labels":
+        """These texts in rows after the last one."""
+        before = self.texts
+        code_of = {text: code for code, text in enumerate(before.all())}
+        known = len(code_of)
+        codes = [
+            UNKNOWN if text is None else code_of.setdefault(text, len(code_of)) for text in texts
+        ]
+        named = before.plus(list(code_of)[known:])
+        appended = np.concatenate((self.codes, np.array(codes, np.int32)))
+        return Labels(appended, named.offsets, named.blob)
 
     @property
     def texts(self) -> Texts:

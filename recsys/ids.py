@@ -53,6 +53,16 @@ class IdIndex:
         blob = np.frombuffer(b"".join(encoded), np.uint8)
         return cls(hashes[rows], rows, offsets, blob)
 
+    def plus(self, ids: Sequence[str]) -> "IdIndex":
+        """These ids in rows after the last one. They must be distinct and not here yet."""
+        more = IdIndex.build(ids)
+        hashes = np.concatenate((self.hashes, more.hashes))
+        rows = np.concatenate((self.rows, more.rows + np.int32(len(self))))
+        order = np.argsort(hashes, kind="stable")
+        offsets = np.concatenate((self.offsets, more.offsets[1:] + self.offsets[-1]))
+        blob = np.concatenate((self.blob, more.blob))
+        return IdIndex(hashes[order], rows[order], offsets, blob)
+
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]], prefix: str) -> "IdIndex":
         """The counterpart of `arrays`; nothing is copied."""

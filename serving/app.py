@@ -21,7 +21,7 @@ from serving import coupons, health, members, news, openapi, questions
 from serving.asking import Request as Wanted
 from serving.body_limit import BodyLimit
 from serving.counting import Counting
-from serving.doors import access, middleware
+from serving.doors import access, middleware, together
 from serving.doors.door import Doors
 from serving.doors.routes import routes as door_routes
 from serving.feed import Feed, check_numbers, open_feed
@@ -132,6 +132,7 @@ def create_app(service: Service) -> FastAPI:
                 asyncio.create_task(published.follow(every)),
                 asyncio.create_task(news.follow(feed, lambda: published.ranker, every)),
                 asyncio.create_task(live.feed.go_on_hearing(every)),
+                asyncio.create_task(together.follow(doors, feed)),
             ]
             app.state.unready = None
             yield
@@ -263,11 +264,18 @@ def create_app(service: Service) -> FastAPI:
 
     @app.patch("/v1/products")
     async def patch_products(body: ProductsBody) -> Told:
-        """Say what is in stock and what it costs now; it counts in every worker within a second."""
+        """Say what is in stock, what it costs, and what is new; it counts in every worker within a
+        second."""
         if len(body.products) > settings.max_events:
             raise RefusedError("products", f"at most {settings.max_events} products in one batch")
         feed, ranker = live.feed.feed, live.published.ranker
-        await feed.tell([ProductChange(one.product_id, one.said()) for one in body.products])
+        told_at = int(service.now().timestamp())
+        await feed.tell(
+            [
+                ProductChange(one.product_id, {**one.said(), "told_at": told_at})
+                for one in body.products
+            ]
+        )
         await news.take_up(feed, ranker)
         unknown = [
             one.product_id for one in body.products if ranker.product_row(one.product_id) is None

@@ -117,7 +117,7 @@ def drain_command(ctx: typer.Context, dataset: Path, as_json: Json = False) -> N
     for part in parts:
         print_line(f"{part.path.name}: events {part.held.start} to {part.held.stop}")
     if not parts:
-        print_line("Nothing new in the feed.")
+        print_line("No new events in the feed.")
 
 
 @app.command("recommend")

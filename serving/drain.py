@@ -17,6 +17,7 @@ import polars as pl
 from recsys.dataset import TABLES, Dataset
 from recsys.errors import DataError, FeedError
 from serving import parts
+from serving.drain_told import drain_told
 from serving.erasing import Erasures
 from serving.feed.contract import ERASE, IDENTIFY, Event, Feed, Range
 
@@ -46,7 +47,8 @@ class _Held:
 
 async def drain(feed: Feed, dataset: Path, *, home: Path | None = None) -> list[Part]:
     """Write events/feed-<shard>-<from>-<to>.parquet for all that the feed had at the start, and
-    under the same name in identities/ and erasures/ what was said of visitors and members.
+    under the same name in identities/ and erasures/ what was said of visitors and members; and what
+    was told of new products.
 
     `home` holds the key that erased members are remembered under. They are taken out of every
     file of the dataset. Raises DataError if another drain of this dataset is under way, or if the
@@ -69,6 +71,7 @@ async def drain(feed: Feed, dataset: Path, *, home: Path | None = None) -> list[
                 written.append(await _write(feed, dataset, fixed, erasures))
                 await feed.confirm(fixed)
                 stop = fixed.stop
+        await drain_told(feed, dataset)
     return written
 
 

@@ -1,7 +1,7 @@
 """The shop's placements in a YAML file, checked whole before anything is answered."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -93,12 +93,31 @@ class Placements:
     def check(self, model: Model) -> None:
         """SettingsError for a filter that asks what this model's products do not have."""
         masks = Masks(model)
+        for where, _, text in self._filters():
+            try:
+                masks.passing(text)
+            except FilterError as error:
+                raise SettingsError(f"{where}: {error}") from None
+
+    def misfits(self, model: Model) -> list[str]:
+        """What speaks against publishing a model: what `check` refuses, and a placement's filter
+        that no product passes, as with a category or brand that there is none of."""
+        masks, found = Masks(model), []
+        for where, key, text in self._filters():
+            try:
+                passing = masks.passing(text)
+            except FilterError as error:
+                found.append(f"{where}: {error}")
+                continue
+            if key == "filter" and not passing.any():
+                found.append(f"{where}: no product passes {text}, so nothing could stand there")
+        return found
+
+    def _filters(self) -> Iterator[tuple[str, str, str]]:
+        """Where each filter stands in the file, its key, and the filter."""
         for name, placement in self.named.items():
             for key, text in _filters(placement.rules):
-                try:
-                    masks.passing(text)
-                except FilterError as error:
-                    raise SettingsError(f"{self.path}: {name}.{key}: {error}") from None
+                yield f"{self.path}: {name}.{key}", key, text
 
 
 def load_placements(path: Path | None) -> Placements:

@@ -13,6 +13,7 @@ from recsys.ids import unit_interval
 from recsys.model import Model
 from serving import kernel
 from serving.feed.news import ProductNews
+from serving.newcomers import MATCHED, Newcomers
 from serving.picks import Pick
 from serving.reasons import Reasons
 from serving.rules import Rules
@@ -42,19 +43,21 @@ class Ranker:
     def __init__(self, model: Model) -> None:
         self.model = model
         self._written = model
+        self._newcomers = Newcomers(model)
         self.heard = 0
         """the number of the latest news of products that was taken up"""
         self.reasons = Reasons(model)
-        self.product_row = lru_cache(KNOWN_ROWS)(model.products.row)
-        """a product's row, or None; hot products cost one look-up in a dict"""
-        self.product_id = lru_cache(KNOWN_ROWS)(model.products.text)
+        self._name_rows()
         self._exploring = model.exploring
         self._look()
         self.listed(self.views.of(_OPEN), None, limit=1, now=0.0)  # compiles
 
     def hear(self, news: Sequence[ProductNews], *, number: int) -> None:
-        """Take up what is said of stock and price; it counts from the next list on. What nothing is
-        said of any more is again as the model has it."""
+        """Take up what is said of products; it counts from the next list on. What nothing is said
+        of any more is again as the model has it."""
+        if self._newcomers.hear(news):
+            self._written, self.model = self._newcomers.beside(self.model)
+            self._name_rows()
         written = self._written
         sellable, prices = np.array(self.model.sellable), np.array(self.model.prices)
         for one in news:
@@ -65,6 +68,12 @@ class Ranker:
         self.model = replace(self.model, sellable=sellable, prices=prices)
         self.heard = number
         self._look()
+
+    def _name_rows(self) -> None:
+        products = self.model.products
+        self.product_row = lru_cache(KNOWN_ROWS)(products.row)
+        """a product's row, or None; hot products cost one look-up in a dict"""
+        self.product_id = lru_cache(KNOWN_ROWS)(products.text)
 
     def _look(self) -> None:
         self.views = Views(self.model, _tables(self.model))
@@ -93,7 +102,7 @@ class Ranker:
         model, entries, today = self.model, self.entries(member), floor(now)
         fresh, luck = NO_ROWS, 0.0
         if new_for is not None and len(model.fresh_anybody):
-            fresh = model.fresh_anybody if member is None else model.fresh[member]
+            fresh = self._new_for(member)
             luck = unit_interval(f"new {today}", new_for)
         bought_rows, bought_days = _columns(bought)
         return kernel.best_list(
@@ -122,6 +131,15 @@ class Ranker:
         if len(view.tables.added):
             score += float(view.tables.added[product])
         return Pick(product, round(score, kernel.DECIMALS), "pinned")
+
+    def _new_for(self, member: int | None) -> Rows:
+        """Products too new to be ranked that may suit a member; -1 is none."""
+        model = self.model
+        if member is None:
+            return model.fresh_anybody[:MATCHED]
+        told = self._newcomers.matching(model.base.products[self.entries(member)])
+        chosen: Rows = model.fresh[member]
+        return np.concatenate((told, chosen)) if len(told) else chosen
 
     def entries(self, member: int | None) -> slice:
         """The member's rows of the base lists."""

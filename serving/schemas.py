@@ -6,7 +6,10 @@ from typing import Annotated, Literal
 import msgspec
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from serving.feed.news import Fact
+
 Id = Annotated[str, Field(min_length=1, max_length=128)]
+Label = Annotated[str, Field(min_length=1, max_length=500)]
 FilterText = Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
@@ -194,15 +197,26 @@ class ProductBody(_Body):
     product_id: Id
     in_stock: bool | None = None
     price: Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)] | None = None
+    title: Label | None = None
+    """with a title a product can be shown that no model knows yet. A model that knows it has its
+    own title, category, brand and regions"""
+    category: Label | None = None
+    """a path, ` > ` between levels"""
+    brand: Label | None = None
+    regions: Annotated[list[Id], Field(min_length=1, max_length=100)] | None = None
+    """where it is sold; everywhere if left out"""
 
-    def said(self) -> dict[str, bool | float | None]:
+    def said(self) -> dict[str, Fact]:
         """The facts that are named."""
         return self.model_dump(exclude={"product_id"}, exclude_unset=True)
 
     @model_validator(mode="after")
     def _says_something(self) -> "ProductBody":
         if not self.said():
-            raise ValueError("in_stock or price is needed; null takes back what was said")
+            raise ValueError(
+                "in_stock, price, title, category, brand or regions is needed; null takes back "
+                "what was said"
+            )
         return self
 
 
@@ -213,8 +227,8 @@ class ProductsBody(_Body):
 
 
 class Told(BaseModel):
-    """How many products were spoken of, and which of them the model does not know. What is said of
-    those counts once a model does."""
+    """How many products were spoken of, and which of them neither the model knows nor a title was
+    told of. What is said of those counts once one is."""
 
     accepted: int
     unknown: list[str]

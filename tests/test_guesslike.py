@@ -206,6 +206,35 @@ def test_retrain_omits_who_was_erased_and_lets_go_of_what_is_too_old(
     assert asyncio.run(of_the_feed(second)) == (False, set()), "no model is left that has them"
 
 
+def test_a_model_that_the_placements_do_not_fit_is_not_published(
+    command: Command, small_shop: Path, tmp_path: Path
+) -> None:
+    dataset = Path(shutil.copytree(small_shop, tmp_path / "dataset"))
+    models, placements = command.home / "models", tmp_path / "placements.yaml"
+    settings = FAST | {"GUESSLIKE_SERVING__PLACEMENTS": str(placements)}
+    placements.write_text("home: {colour: red}")
+    assert "home.colour: unknown key" in command.refused("retrain", dataset, **settings)
+    assert artifact.versions(models) == [], "told before the work"
+
+    placements.write_text('home: {bury: colour = 1}\ncart: {filter: brand = "Nobody"}')
+    said = command.refused("retrain", dataset, **settings)
+    (version,) = artifact.versions(models)
+    assert artifact.current(models) is None
+    for part in (
+        f"model {version} is not published: ",
+        f"{placements}: home.bury: Unknown field 'colour'",
+        f'{placements}: cart.filter: no product passes brand = "Nobody"',
+    ):
+        assert part in said
+    assert command.refused("models", "publish", version, **settings) == said
+    placements.write_text('cart: {filter: brand = "Nobody"}')
+    assert command("models", "publish", version, "--force", **settings).code == 0
+    assert publications(models)[-1].forced
+    placements.write_text("")
+    assert command("models", "publish", version, **settings).code == 0
+    assert not publications(models)[-1].forced
+
+
 def test_a_second_retrain_at_once_is_refused(command: Command, small_shop: Path) -> None:
     command.home.mkdir()
     with (command.home / "retrain.lock").open("w") as lock:

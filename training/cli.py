@@ -37,6 +37,7 @@ class Composition:
     settings: TrainingSettings
     models: Path
     now: Callable[[], datetime]
+    misfits: publishing.Misfits = lambda _: []
 
 
 app = typer.Typer(no_args_is_help=True)
@@ -220,7 +221,9 @@ def publish_model(
 ) -> None:
     """Verify a version and its gate, and let the service take it up."""
     at = composition(ctx)
-    done = publishing.publish(at.models, version, at.settings, now=at.now(), force=force)
+    done = publishing.publish(
+        at.models, version, at.settings, now=at.now(), force=force, misfits=at.misfits
+    )
     _show_publication(done, as_json=as_json)
 
 

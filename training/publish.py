@@ -1,6 +1,7 @@
 """Which version the shop sees: publish behind a gate, roll back, keep a few."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,16 +27,26 @@ class Publication:
     rollback: bool = False
 
 
+Misfits = Callable[[Model], list[str]]
+"""What speaks against a model where it will be used; empty if nothing does."""
+
+
 def publish(
-    models: Path, version: str, settings: TrainingSettings, *, now: datetime, force: bool = False
+    models: Path,
+    version: str,
+    settings: TrainingSettings,
+    *,
+    now: datetime,
+    force: bool = False,
+    misfits: Misfits = lambda _: [],
 ) -> Publication:
     """Verify every checksum and the gate, then replace CURRENT.
 
-    Raises GateError for a sound model that is not good enough; `force` publishes it all the same.
-    A corrupt or foreign model is never published.
+    Raises GateError for a sound model that is not good enough or does not fit; `force` publishes it
+    all the same. A corrupt or foreign model is never published.
     """
-    Model.from_artifact(artifact.open_model(models, version, verify=True))
-    refusals = gate(models, version, settings)
+    model = Model.from_artifact(artifact.open_model(models, version, verify=True))
+    refusals = gate(models, version, settings) + misfits(model)
     if refusals and not force:
         raise GateError(
             f"model {version} is not published: {'; '.join(refusals)}. "

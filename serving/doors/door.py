@@ -10,7 +10,7 @@ from starlette.types import Scope
 from recsys.errors import SettingsError
 from serving.doors import keys, tokens
 from serving.doors.access import Caller, DeniedError
-from serving.doors.rate import Buckets, is_loopback, neighbourhood
+from serving.doors.rate import Buckets, is_loopback, neighbourhood, sign
 from serving.doors.rules import rule_of
 from serving.doors.settings import DoorSettings
 from serving.doors.tokens import Claims, InvalidTokenError, Secret
@@ -42,11 +42,14 @@ class Doors:
         self.settings = settings
         self._folder = folder
         self._now = now
-        self._tick = tick  # limits go by a clock that nobody sets
+        self.tick = tick
+        """limits go by a clock that nobody sets"""
         self._watch = None if folder is None else Watch(folder)
         self._server = Buckets(settings.server_rate, settings.server_burst)
         self._tokens = Buckets(settings.token_rate, settings.token_burst)
         self._public = Buckets(settings.public_rate, settings.public_burst)
+        self.limits = (self._server, self._tokens, self._public)
+        """in the order in which workers tell each other of them"""
 
     @property
     def are_open(self) -> bool:
@@ -128,24 +131,24 @@ class Doors:
 
     def _count(self, caller: Caller, host: str) -> None:
         if caller.kind == "server":
-            wait = self._server.take(caller.key_id, now=self._tick())
+            wait = self._server.take(sign(caller.key_id), now=self.tick())
         elif caller.kind == "open":
-            wait = self._server.take(neighbourhood(host), now=self._tick())
+            wait = self._server.take(sign(neighbourhood(host)), now=self.tick())
         elif caller.kind == "token":
-            wait = self._tokens.take((caller.subject, caller.id), now=self._tick())
+            wait = self._tokens.take(sign(caller.subject or "", caller.id), now=self.tick())
         else:  # everybody has a publishable key: one that floods must not stop the others
-            wait = self._public.take((caller.key_id, neighbourhood(host)), now=self._tick())
+            wait = self._public.take(sign(caller.key_id, neighbourhood(host)), now=self.tick())
         if wait:
             seconds = str(int(wait) + 1).encode()  # whole seconds, never too few: RFC 9110
             detail = "too many requests: wait as Retry-After says"
             raise DeniedError(detail, 429, (b"retry-after", seconds))
 
     def _held(self) -> Held | None:
-        return None if self._watch is None else self._watch.held(self._tick())
+        return None if self._watch is None else self._watch.held(self.tick())
 
     def _held_at_once(self) -> Held:
         assert self._watch is not None
-        return self._watch.held(self._tick(), at_once=True)
+        return self._watch.held(self.tick(), at_once=True)
 
     def _signing(self, folder: Path) -> Secret:
         held = self._held_at_once()

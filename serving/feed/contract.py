@@ -168,5 +168,13 @@ class Feed(Protocol):
     async def erased(self) -> Mapping[str, tuple[int, int]]:
         """Shard and number of each member's latest erasure, until that is trimmed."""
 
+    async def exchange(self, batch: bytes | None, *, after: int | None) -> tuple[int, list[bytes]]:
+        """Put what this worker's callers took, and get what other workers put after a number; none
+        of it without a number. One round trip; returns the number for the next one.
+
+        Not under the promise of `append`: the latest of them are kept, and where a call is made
+        again a batch may be there twice.
+        """
+
     async def close(self) -> None:
         """Finish what was accepted and let go of the store."""

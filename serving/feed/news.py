@@ -1,12 +1,14 @@
-"""News of products: what the shop says of stock and price now, until it says otherwise."""
+"""News of products: what the shop says of them now, until it says otherwise."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 
-Facts = Mapping[str, bool | float | None]
-"""`in_stock` and `price`; None takes back what was said, so that the dataset's word counts again"""
+Fact = bool | float | str | list[str] | None
+Facts = Mapping[str, Fact]
+"""by field of ProductNews; None takes back what was said, so that the dataset's word counts again.
+Lists are not empty: Lua would make an object of such a one"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +25,17 @@ class ProductNews(msgspec.Struct, frozen=True):
     product_id: str
     in_stock: bool | None = None
     price: float | None = None
+    title: str | None = None
+    category: str | None = None
+    brand: str | None = None
+    regions: list[str] | None = None
+    told_at: int | None = None
+    """seconds since 1970 UTC, of the latest change"""
 
 
 def changed(known: bytes | None, facts: Facts) -> bytes:
     """The stored facts (JSON) after a change."""
-    before = (
-        {} if known is None else msgspec.json.decode(known, type=dict[str, bool | float | None])
-    )
+    before = {} if known is None else msgspec.json.decode(known, type=dict[str, Fact])
     return msgspec.json.encode({**before, **facts})
 
 

@@ -9,7 +9,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from recsys.errors import FeedError
-from serving.feed import body, news, scripts
+from serving.feed import body, counts, news, scripts
 from serving.feed.contract import (
     ERASE,
     KEPT_RECENT,
@@ -63,6 +63,7 @@ class RedisFeed:
         self._tell = client.register_script(scripts.TELL)
         self._told = client.register_script(scripts.TOLD)
         self._marks = RedisMarks(client, where=where, shards=shards)
+        self._exchange = client.register_script(counts.EXCHANGE)
 
     async def append(self, events: Sequence[Event], *, now: int) -> Appended:
         """See Feed. After a lost connection it is sent once more: then new ones may count as
@@ -182,6 +183,13 @@ class RedisFeed:
     async def erased(self) -> dict[str, tuple[int, int]]:
         """See Feed."""
         return await self._marks.erased()
+
+    async def exchange(self, batch: bytes | None, *, after: int | None) -> tuple[int, list[bytes]]:
+        """See Feed."""
+        values = ["" if after is None else after, batch or b"", counts.KEPT]
+        with errors(self._where):
+            number, *found = await self._exchange(keys=[key_of(0, "counts")], args=values)
+        return int(number), found
 
     async def close(self) -> None:
         """See Feed."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from recsys.errors import FeedError
-from serving.feed import body, news, sqlite_marks
+from serving.feed import body, counts, news, sqlite_marks
 from serving.feed.contract import (
     KEPT_RECENT,
     REMEMBERED_US,
@@ -163,6 +163,13 @@ class SqliteFeed:
     async def erased(self) -> dict[str, tuple[int, int]]:
         """See Feed."""
         return {member: (0, seq) for member, seq in self._read(sqlite_marks.ERASED, ())}
+
+    async def exchange(self, batch: bytes | None, *, after: int | None) -> tuple[int, list[bytes]]:
+        """See Feed."""
+        if batch is not None:
+            return await self._write(partial(counts.exchange, batch, after))
+        with errors(self._path):
+            return counts.exchange(None, after, self._reader)
 
     async def close(self) -> None:
         """See Feed."""

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from recsys.errors import FeedError
+from serving.feed import counts
 from serving.feed.sqlite_marks import SCHEMA as _MARKS
 
 SCHEMA_VERSION = 3
@@ -38,7 +39,7 @@ CREATE TABLE news (
   facts BLOB NOT NULL
 ) STRICT;
 """
-"""what version 2 adds; version 3 adds _MARKS"""
+"""what version 2 adds; version 3 adds _MARKS and counts.SCHEMA"""
 
 
 def connect(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
@@ -67,7 +68,7 @@ def _prepare(path: Path, writer: sqlite3.Connection) -> None:
     writer.execute("BEGIN IMMEDIATE")
     try:
         version = _ours(path, writer)
-        for script in (_SCHEMA, _NEWS, _MARKS)[version:]:
+        for script in (_SCHEMA, _NEWS, _MARKS + counts.SCHEMA)[version:]:
             for statement in script.split(";\n"):
                 writer.execute(statement)
         writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -27,3 +27,20 @@ def test_a_filter_reads_labels_as_it_reads_texts(texts: list[str | None]) -> Non
     for expression in ('x = "a"', 'x startswith "a"', 'x in ["b"]', "x is null", 'not x != "b"'):
         slow = parse(expression).mask({"x": np.array(texts, object)})
         assert parse(expression).mask({"x": coded}).tolist() == slow.tolist()
+
+
+@given(st.lists(st.text(max_size=4), max_size=6), st.lists(st.text(max_size=4), max_size=6))
+def test_texts_and_more_texts_are_all_of_them(texts: list[str], more: list[str]) -> None:
+    assert Texts.build(texts).plus(more).all() == texts + more
+
+
+@given(
+    st.lists(st.none() | st.text(max_size=2), max_size=8),
+    st.lists(st.none() | st.text(max_size=2), max_size=8),
+)
+def test_labels_and_more_labels_are_all_of_them(
+    texts: list[str | None], more: list[str | None]
+) -> None:
+    longer = Labels.build(texts).plus(more)
+    assert longer.coded().values[longer.codes].tolist() == texts + more
+    assert len(longer.texts) == len({text for text in texts + more if text is not None})

@@ -20,6 +20,13 @@ def test_an_index_finds_every_id_and_no_other(ids: list[str], other: str) -> Non
         assert index.row(other) is None
 
 
+@given(IDS, st.integers(0, 30))
+def test_an_index_and_more_ids_is_the_index_of_all(ids: list[str], cut: int) -> None:
+    longer = IdIndex.build(ids[:cut]).plus(ids[cut:])
+    assert [longer.row(text) for text in ids] == list(range(len(ids)))
+    assert longer.texts() == ids
+
+
 @given(IDS)
 def test_an_index_comes_back_from_its_arrays(ids: list[str]) -> None:
     again = IdIndex.from_arrays(IdIndex.build(ids).arrays("members"), "members")

@@ -124,6 +124,22 @@ async def test_a_filter_that_the_model_cannot_answer_stops_the_start(
             pass
 
 
+def test_what_speaks_against_a_model_is_told_at_once(small_model: Path, tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """
+        home: {filter: 'category startswith "Nowhere"', bury: colour = 1}
+        cart: {filter: price < 5, boosts: [{filter: 'brand = "Nobody"', logit: 1}]}
+        """,
+    )
+    empty, unknown = load_placements(path).misfits(open_current(small_model / "models"))
+    assert empty == (
+        f'{path}: home.filter: no product passes category startswith "Nowhere", '
+        "so nothing could stand there"
+    )
+    assert unknown.startswith(f"{path}: home.bury: Unknown field 'colour'")
+
+
 @pytest.mark.anyio
 async def test_placements_are_obeyed_and_their_names_may_be_asked_for(
     small_model: Path, tmp_path: Path

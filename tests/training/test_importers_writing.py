@@ -57,12 +57,16 @@ def test_drained_events_outlive_a_new_import(tmp_path: Path) -> None:
     out = tmp_path / "out"
     write(out, events("a"))
     events("drained").rows.collect().write_parquet(out / "events" / "feed-0-1-1.parquet")
+    (out / "products").mkdir()
+    told = out / "products" / "feed-told.parquet"
+    pl.DataFrame({"product_id": ["new"]}).write_parquet(told)
     with replacing(out) as folder:
         (folder / "dataset.json").write_text("{}")
         # A drain in another process finds the old folder until the last moment.
         events("late").rows.collect().write_parquet(out / "events" / "feed-0-2-2.parquet")
     assert ids(out) == ["drained", "late"]
     assert Dataset(out).feed_sequences() == {0: 2}
+    assert Dataset(out).read("products")["product_id"].to_list() == ["new"]
 
 
 def test_other_peoples_folders_are_not_touched(tmp_path: Path) -> None:

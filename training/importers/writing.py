@@ -136,7 +136,7 @@ def _refuse_foreign(out: Path) -> None:
 
 def _carry_feed_parts(old: Path, new: Path) -> None:
     for part in old.glob(f"*/{_FEED_PARTS}"):
-        target = new / part.parent.name / part.name
+        target = new / part.relative_to(old)
         target.parent.mkdir(exist_ok=True)
         if not target.exists():
             try:

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+import guesslike
+from campaigns.app import routes
 from serving.app import create_app
 from serving.doors import keys
 from tests.serving.live import NOW, Clock, service
@@ -62,13 +64,8 @@ async def opened(
     clock = Clock()
     of = replace(service(models, str(folder / "feed.db"), clock, doors=doors), folder=folder)
     app = create_app(of)
-
-    @app.api_route(
-        "/v1/members/{member_id}/preferences", methods=["GET", "PUT"], include_in_schema=False
-    )
-    def preferences(member_id: str) -> dict[str, str]:
-        return {"member_id": member_id}
-
+    settings = guesslike.Settings(home=folder)
+    app.include_router(routes(guesslike.campaign_composition(settings, clock, name="simulated")))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client,

@@ -30,7 +30,8 @@ def preferences(member: str) -> str:
 async def personal(shop: Shop, text: str, member: str) -> dict[str, httpx.Response]:
     """Everything personal of a member, asked for under a key or a token."""
     body: dict[str, Any] = {"member_id": member}
-    put = await shop.client.put(preferences(member), headers=bearer(text))
+    stop = {"channels": {"email": {"push": False}}}
+    put = await shop.client.put(preferences(member), json=stop, headers=bearer(text))
     return {
         "list": await shop.get(RECOMMENDATIONS, text, member_id=member),
         "posted list": await shop.post(RECOMMENDATIONS, text, body),
