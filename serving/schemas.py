@@ -1,12 +1,17 @@
 """What goes over the wire. Requests are checked by pydantic; answers are encoded by msgspec and
 described to OpenAPI by the same types."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-Id = Annotated[str, Field(min_length=1, max_length=128)]
+Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"\S")]
+"""what a dataset keeps as an id: it is not blank"""
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+"""An older row is set aside by a dataset, so an older event is refused: what is answered with 200
+is learned from, and nobody can fill the log with rows that stop a training."""
 FilterText = Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
@@ -161,7 +166,7 @@ class EventBody(_Body):
 
     event_id: Id
     kind: Literal["view", "click", "search", "add_to_cart", "purchase", "return"]
-    occurred_at: AwareDatetime
+    occurred_at: Annotated[AwareDatetime, Field(ge=EARLIEST)]
     product_id: Id | None = None
     member_id: Id | None = None
     visitor_id: Id | None = None

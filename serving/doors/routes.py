@@ -11,8 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from serving.doors.access import CALLER
 from serving.doors.door import Doors
 from serving.doors.tokens import Claims
-
-Id = Annotated[str, Field(min_length=1, max_length=128)]
+from serving.schemas import Id
 
 
 class TokenBody(BaseModel):
