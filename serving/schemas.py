@@ -121,7 +121,8 @@ class Coupons(msgspec.Struct, frozen=True):
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # strict: true is no price of 1, as the OpenAPI document says
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class RecommendBody(_Body):
@@ -166,7 +167,7 @@ class EventBody(_Body):
 
     event_id: Id
     kind: Literal["view", "click", "search", "add_to_cart", "purchase", "return"]
-    occurred_at: Annotated[AwareDatetime, Field(ge=EARLIEST)]
+    occurred_at: Annotated[AwareDatetime, Field(ge=EARLIEST, strict=False)]
     product_id: Id | None = None
     member_id: Id | None = None
     visitor_id: Id | None = None

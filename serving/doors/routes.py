@@ -17,7 +17,7 @@ from serving.schemas import Id
 class TokenBody(BaseModel):
     """For whom, and for how long."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     member_id: Id | None = None
     visitor_id: Id | None = None
