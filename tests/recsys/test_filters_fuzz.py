@@ -55,17 +55,14 @@ SIZES = [300, pytest.param(20_000, marks=pytest.mark.soak)]
 
 def many(examples: int) -> settings:
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    return settings(
-        max_examples=examples, deadline=None, database=None, suppress_health_check=slow
-    )
+    return settings(max_examples=examples, deadline=None, database=None, suppress_health_check=slow)
 
 
 def mask(text: str) -> list[bool] | None:
     """None where it is refused; any other error fails the test."""
     try:
         found = parse(text).mask(COLUMNS)
-    except FilterError as error:
-        assert str(error)
+    except FilterError:
         return None
     assert found.dtype == np.bool_
     return found.tolist()
