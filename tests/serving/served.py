@@ -45,8 +45,10 @@ class Served:
     def answers(self) -> bool:
         """Whether anybody listens and is ready."""
         try:
+            # a connection alone costs little, beside a process that is starting
+            socket.create_connection(("127.0.0.1", self.port)).close()
             return self.get("/readyz").status_code == 200
-        except httpx.TransportError:
+        except (OSError, httpx.TransportError):
             return False
 
     def workers(self) -> list[int]:

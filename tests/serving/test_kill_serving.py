@@ -95,7 +95,7 @@ class Load:
                 self.seen["given up"] += 1
                 self.unknown |= ids
                 return
-            time.sleep(0.05)
+            time.sleep(0.2)
         self.answered |= ids
         if rng.random() < SEND_AGAIN:
             self.seen["sent again though answered"] += 1
