@@ -65,7 +65,7 @@ def mask(text: str) -> list[bool] | None:
     except FilterError:
         return None
     assert found.dtype == np.bool_
-    return found.tolist()
+    return [bool(passes) for passes in found]
 
 
 def meant(written: Written) -> list[bool] | None:

@@ -222,8 +222,8 @@ async def attacked(small_model: Path, tmp_path: Path) -> AsyncIterator[Attacked]
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://shop") as client,
     ):
-        theirs = {kind: sign(said(OTHERS, kind), current) for kind in OTHERS}
-        yield Attacked(client, text, theirs, held)
+        others = {kind: sign(said(OTHERS, kind), current) for kind in OTHERS}
+        yield Attacked(client, text, others, held)
 
 
 async def described(attacked: Attacked) -> list[Asked]:
