@@ -44,6 +44,7 @@ REAL: dict[str, list[Any]] = {
     "placement": ["home", "product", "cart", "search"],
     "filter": ['category startswith "DEPARTMENT 0"', "not (price < 5) and brand is not null"],
     "region": ["north"],
+    "kind": ["search"],
     "occurred_at": [NOW.isoformat()],
     "event_id": [f"e{number}" for number in range(50)],
     "limit": [1, 20],
