@@ -11,7 +11,7 @@ from serving.doors.access import DeniedError
 from serving.schemas import Problem
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem} for status in (401, 403, 413, 422, 429, 503)
+    status: {"model": Problem} for status in (400, 401, 403, 413, 422, 429, 503)
 }
 """for OpenAPI"""
 
@@ -39,7 +39,10 @@ def _problem(status: int, problem: Problem, headers: Any = None) -> Response:
 
 async def _plain(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _problem(error.status_code, Problem(detail=error.detail), error.headers)
+    detail = error.detail
+    if error.status_code == 400:  # FastAPI's own, which says no more than that
+        detail = "the body cannot be read: send JSON in UTF-8, nested less, with shorter numbers"
+    return _problem(error.status_code, Problem(detail=detail), error.headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

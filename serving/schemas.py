@@ -1,6 +1,7 @@
 """What goes over the wire. Requests are checked by pydantic; answers are encoded by msgspec and
 described to OpenAPI by the same types."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -8,8 +9,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from serving.feed.news import Fact
 
-Id = Annotated[str, Field(min_length=1, max_length=128)]
+Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"\S")]
+"""what a dataset keeps as an id: it is not blank"""
 Label = Annotated[str, Field(min_length=1, max_length=500)]
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+"""An older row is set aside by a dataset, so an older event is refused: what is answered with 200
+is learned from, and nobody can fill the log with rows that stop a training."""
 FilterText = Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
@@ -119,7 +124,8 @@ class Coupons(msgspec.Struct, frozen=True):
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # strict: true is no price of 1, as the OpenAPI document says
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class RecommendBody(_Body):
@@ -164,7 +170,7 @@ class EventBody(_Body):
 
     event_id: Id
     kind: Literal["view", "click", "search", "add_to_cart", "purchase", "return"]
-    occurred_at: AwareDatetime
+    occurred_at: Annotated[AwareDatetime, Field(ge=EARLIEST, strict=False)]
     product_id: Id | None = None
     member_id: Id | None = None
     visitor_id: Id | None = None

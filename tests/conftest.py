@@ -1,7 +1,8 @@
 """Order and honesty of a run: slow tests last, no silent skip in CI; and a real Redis."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,19 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped, and in CI a {min(needed)} test must run: {reason}"
     return report
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Takes what a run found out in numbers; they are shown at its end."""
+    return partial(record_property, "measured")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "measured":
+                terminalreporter.write_line(f"{report.head_line}: {value}")
 
 
 @pytest.fixture(scope="session")

@@ -11,14 +11,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from serving.doors.access import CALLER
 from serving.doors.door import Doors
 from serving.doors.tokens import Claims
-
-Id = Annotated[str, Field(min_length=1, max_length=128)]
+from serving.schemas import Id
 
 
 class TokenBody(BaseModel):
     """For whom, and for how long."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     member_id: Id | None = None
     visitor_id: Id | None = None

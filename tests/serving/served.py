@@ -45,8 +45,10 @@ class Served:
     def answers(self) -> bool:
         """Whether anybody listens and is ready."""
         try:
+            # a connection alone costs little, beside a process that is starting
+            socket.create_connection(("127.0.0.1", self.port)).close()
             return self.get("/readyz").status_code == 200
-        except httpx.TransportError:
+        except (OSError, httpx.TransportError):
             return False
 
     def workers(self) -> list[int]:
@@ -84,32 +86,48 @@ def served(
     """The command over a home's models, with its feed in `home`. `settings` are serving's."""
     home.mkdir(exist_ok=True)
     (home / "models").symlink_to(models / "models")
+    running = started(home, free_port(), *words, **settings)
+    with running.process:
+        try:
+            if ready:
+                wait_until_ready(running)
+            yield running
+        finally:
+            running.process.terminate()
+
+
+def free_port() -> int:
+    """One that nobody listens on just now."""
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+        return int(free.getsockname()[1])
+
+
+def started(home: Path, port: int, *words: str, **settings: object) -> Served:
+    """The command over a home that has models; its output goes on where an earlier one ended."""
+    chosen = {"port": port, **settings}
+    output = home / "output"
+    with output.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "guesslike", "serve", "--clock", NOW.isoformat(), *words],
+            cwd=ROOT, env=environment(home, **chosen), stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    return Served(process, port, output)
+
+
+def environment(home: Path, **settings: object) -> dict[str, str]:
+    """Of a command over this home: these settings of serving's and no others."""
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not re.search("_NUM_THREADS$|^GUESSLIKE_|^PROMETHEUS_", name)
     }
-    chosen = {"port": port, **settings}
-    set_here = {f"GUESSLIKE_SERVING__{name.upper()}": str(v) for name, v in chosen.items()}
-    command = [sys.executable, "-m", "guesslike", "serve", "--clock", NOW.isoformat(), *words]
-    output = home / "output"
-    environment = inherited | {"GUESSLIKE_HOME": str(home)} | set_here
-    with (
-        output.open("wb") as log,
-        subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
-        ) as process,
-    ):
-        running = Served(process, port, output)
-        try:
-            if ready:
-                eventually(
-                    lambda: process.poll() is not None or running.answers(),
-                    told=lambda: running.log,
-                )
-                assert process.poll() is None, running.log
-            yield running
-        finally:
-            process.terminate()
+    set_here = {f"GUESSLIKE_SERVING__{name.upper()}": str(v) for name, v in settings.items()}
+    return inherited | {"GUESSLIKE_HOME": str(home)} | set_here
+
+
+def wait_until_ready(running: Served) -> None:
+    """Until it answers; AssertionError with its log if it ends instead."""
+    eventually(
+        lambda: running.process.poll() is not None or running.answers(), told=lambda: running.log
+    )
+    assert running.process.poll() is None, running.log

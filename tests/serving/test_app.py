@@ -221,16 +221,20 @@ def batch(**changed: Any) -> dict[str, Any]:
     return {"events": [{**event("view", "p10", member_id=ANN), **changed}]}
 
 
+AT = "events.0.occurred_at"
 LATE = (NOW + timedelta(seconds=301)).isoformat()
 BAD_BATCHES: dict[str, tuple[dict[str, Any], str]] = {
-    "the future": (batch(occurred_at=LATE), "events.0.occurred_at"),
-    "a naive time": (batch(occurred_at="2025-05-01T09:00:00"), "events.0.occurred_at"),
-    "no time": (batch(occurred_at="yesterday"), "events.0.occurred_at"),
+    "the future": (batch(occurred_at=LATE), AT),
+    "a naive time": (batch(occurred_at="2025-05-01T09:00:00"), AT),
+    "a year that no dataset keeps": (batch(occurred_at="1989-12-31T23:59:59Z"), AT),
+    "the year 0": (batch(occurred_at="0001-01-01T00:00:00+23:59"), AT),
+    "no time": (batch(occurred_at="yesterday"), AT),
     "an unknown kind": (batch(kind="looked"), "events.0.kind"),
     "a purchase of nothing": (batch(kind="purchase", quantity=0), "events.0"),
     "less than nothing": (batch(quantity=-1), "events.0.quantity"),
     "no product": (batch(product_id=None), "events.0"),
     "an empty id": (batch(member_id=""), "events.0.member_id"),
+    "a blank id": (batch(visitor_id="\u3000 "), "events.0.visitor_id"),
     "a long id": (batch(event_id="e" * 129), "events.0.event_id"),
     "half a surrogate": (batch(product_id="\ud800"), "events.0.product_id"),
     "an unknown field": (batch(colour="red"), "events.0.colour"),
@@ -279,6 +283,15 @@ async def test_five_minutes_ahead_is_still_accepted(client: httpx.AsyncClient) -
         ("POST", EVENTS, b"[" * 100_000, 400, None),
         ("POST", RECOMMENDATIONS, b'{"limit": 0}', 422, "limit"),
         ("POST", RECOMMENDATIONS, b'{"limit": 101}', 422, "limit"),
+        ("POST", RECOMMENDATIONS, b'{"limit": true}', 422, "limit"),
+        ("POST", RECOMMENDATIONS, b'{"debug": "yes"}', 422, "debug"),
+        (
+            "PATCH",
+            "/v1/products",
+            b'{"products": [{"product_id": "p1", "price": true}]}',
+            422,
+            "products.0.price",
+        ),
         ("POST", RECOMMENDATIONS, b'{"member": "x"}', 422, "member"),
         ("GET", f"{RECOMMENDATIONS}?limit=101", b"", 422, "limit"),
         ("GET", f"{RECOMMENDATIONS}?limit=many", b"", 422, "limit"),

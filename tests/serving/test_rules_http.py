@@ -6,11 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from serving.schemas import Recommendations
+from tests.recsys.filter_texts import MismatchError, Written, expressions, spoilt
 from tests.serving.live import RECOMMENDATIONS, SELLABLE, in_process, items, products, service
 from tests.serving.test_app import fits
-from tests.small_shop import MEMBERS, PRODUCTS, SOLD_OUT, price
+from tests.small_shop import MEMBERS, PRODUCTS, SOLD_OUT, category, price
 
 pytestmark = pytest.mark.anyio
 ANN = MEMBERS[0]
@@ -119,3 +121,44 @@ async def test_a_bad_rule_is_told_its_place_and_its_mend(
         assert answer.status_code == 422
         assert answer.json()["field"] == field
         assert said in answer.json()["detail"]
+
+
+FACTS = {
+    product: {
+        "brand": f"brand {number % 7}",
+        "category": category(product),
+        "price": price(product),
+        "in_stock": product != SOLD_OUT,
+    }
+    for number, product in enumerate(PRODUCTS)
+}
+FIELDS = {name: [facts[name] for facts in FACTS.values()] for name in FACTS["p00"]}
+EXPRESSIONS = expressions(FIELDS, depth=2)
+FREELY = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+async def filtered(client: httpx.AsyncClient, text: str) -> set[str] | None:
+    """What is left of the shop; None where the filter is refused."""
+    answer = await client.post(RECOMMENDATIONS, json={"filter": text, "limit": 60})
+    if answer.status_code == 422 and answer.json()["field"] == "filter":
+        return None
+    assert answer.status_code == 200, answer.text
+    return set(products(answer.json()["items"]))
+
+
+@FREELY
+@given(written=EXPRESSIONS)
+async def test_any_filter_keeps_what_plain_python_keeps(
+    reader: httpx.AsyncClient, written: Written
+) -> None:
+    try:
+        meant = {one for one in SELLABLE["small_model"] if written.passes(FACTS[one])}
+    except MismatchError:
+        meant = None
+    assert await filtered(reader, written.text) == meant
+
+
+@FREELY
+@given(text=spoilt(EXPRESSIONS))
+async def test_a_spoilt_filter_is_read_or_refused(reader: httpx.AsyncClient, text: str) -> None:
+    assert (await filtered(reader, text) or set()) <= SELLABLE["small_model"]

@@ -16,6 +16,9 @@ from tests.serving.live import NOW, Clock, service
 from tests.small_shop import MEMBERS
 
 ANN, BOB = MEMBERS[0], MEMBERS[1]
+ENDLESS = {f"{who}_{what}": 10**9 for who in ("server", "token", "public")
+           for what in ("rate", "burst")}  # fmt: skip
+"""limits that no test reaches"""
 
 
 def bearer(text: str) -> dict[str, str]:

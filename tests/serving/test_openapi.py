@@ -1,0 +1,216 @@
+"""Whatever is sent to any route under any key, the answer is one that its description promises."""
+
+import asyncio
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import negative_data_rejection, positive_data_acceptance
+from schemathesis.core.result import Ok
+
+from recsys.dataset import Dataset
+from serving.doors import keys
+from serving.doors.rules import RULES
+from serving.drain import Part, drain
+from serving.feed import open_feed
+from tests.serving.doors.shop import ENDLESS, bearer
+from tests.serving.live import NOW
+from tests.serving.served import Served, served
+from tests.small_shop import MEMBERS, PRODUCTS
+
+pytestmark = pytest.mark.slow
+Operation = schemathesis.APIOperation[Any, Any, Any, Any]
+REAL: dict[str, list[Any]] = {
+    "member_id": MEMBERS[:5],
+    "visitor_id": ["v1", "v2"],
+    "product_id": PRODUCTS[:9],
+    "cart": [PRODUCTS[:2]],
+    "exclude": [PRODUCTS[3:6]],
+    "candidates": [None, PRODUCTS[10:30]],
+    "placement": ["home", "product", "cart", "search"],
+    "filter": ['category startswith "DEPARTMENT 0"', "not (price < 5) and brand is not null"],
+    "region": ["north"],
+    "kind": ["search"],
+    "occurred_at": [NOW.isoformat()],
+    "event_id": [f"e{number}" for number in range(50)],
+    "limit": [1, 20],
+    "ttl": [60],
+    "query": ["product 1"],
+}
+"""by name of a field: what a made-up value seldom hits, so that cases get past the first check"""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The command behind its doors, and one credential of each kind."""
+
+    running: Served
+    home: Path
+    credentials: dict[str, dict[str, str]]
+    """headers by kind"""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.running.port}"
+
+
+@pytest.fixture
+def shop(small_model: Path, tmp_path: Path) -> Iterator[Shop]:
+    home = tmp_path / "home"
+    home.mkdir()
+    _, server = keys.add(home, "server", name="shop", now=NOW)
+    _, publishable = keys.add(home, "publishable", name="page", now=NOW)
+    endless: dict[str, Any] = {f"doors__{name}": value for name, value in ENDLESS.items()}
+    with served(small_model, home, doors__token_seconds=86_400, **endless) as running:
+        kinds = {"server": bearer(server), "publishable": bearer(publishable), "none": {}}
+        of_tokens = Shop(running, home, kinds)
+        for body in ({"member_id": MEMBERS[0]}, {"visitor_id": "v1"}):
+            url = f"{of_tokens.url}/v1/tokens"
+            answer = httpx.post(url, json=body, headers=kinds["server"])
+            kinds[f"token of a {min(body)}"] = bearer(answer.json()["token"])
+        yield of_tokens
+
+
+@st.composite
+def cases(draw: st.DrawFn, operation: Operation, mode: GenerationMode) -> Any:
+    """Requests made from the description, to the letter or against it; half of the right ones name
+    what there is."""
+    case = draw(operation.as_strategy(mode))
+    if mode is GenerationMode.POSITIVE and draw(st.booleans()):
+        for part in (case.path_parameters, case.query, case.body):
+            make_real(draw, part)
+    return case
+
+
+def make_real(draw: st.DrawFn, part: Any) -> None:
+    if isinstance(part, dict):
+        for name, value in part.items():
+            if name in REAL:
+                part[name] = draw(st.sampled_from(REAL[name]))
+            else:
+                make_real(draw, value)
+    elif isinstance(part, list):
+        for value in part:
+            make_real(draw, value)
+
+
+def many(examples: int) -> settings:
+    slow = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+    return settings(
+        max_examples=examples, deadline=None, database=None, suppress_health_check=slow,
+        phases=[Phase.generate, Phase.shrink],
+    )  # fmt: skip
+
+
+SIZES = [300, pytest.param(20_000, marks=pytest.mark.soak)]
+
+
+@pytest.mark.parametrize("total", SIZES)
+def test_every_answer_is_as_described(
+    shop: Shop, total: int, tmp_path: Path, measured: Callable[[str], None]
+) -> None:
+    description = schemathesis.openapi.from_url(f"{shop.url}/openapi.json")
+    operations: list[Operation] = []
+    for found in description.get_all_operations():
+        assert isinstance(found, Ok), found
+        operations.append(found.ok())
+    pairs = [(one, mode) for one in operations for mode in GenerationMode]
+    statuses: Counter[int] = Counter()
+    reached: set[str] = set()
+    events = 0
+
+    def ask(operation: Operation, mode: GenerationMode, examples: int) -> None:
+        @many(examples)
+        @given(cases(operation, mode), st.sampled_from(list(shop.credentials.values())))
+        def one(case: schemathesis.Case[Any], credential: dict[str, str]) -> None:
+            nonlocal events
+            answer = case.call(base_url=shop.url, session=session, headers=credential)
+            statuses[answer.status_code] += 1
+            if answer.status_code < 300:
+                reached.add(operation.label)
+                if operation.label == "POST /v1/events":
+                    events += answer.json()["accepted"]
+            # what a rule refuses although it is of the right form, no description can say; and in
+            # an address all is text, where a name may stand twice
+            not_held = [
+                positive_data_acceptance,
+                *([negative_data_rejection] if case.query else []),
+            ]
+            case.validate_response(answer, headers=credential, excluded_checks=not_held)
+
+        with suppress(Unsatisfiable):  # nothing can be wrong where nothing is asked for
+            one()
+
+    with requests.Session() as session:
+        while (left := total - statuses.total()) > 0:
+            for operation, mode in pairs:
+                ask(operation, mode, math.ceil(left / len(pairs)))
+    missed = {operation.label for operation in operations} - reached
+    assert statuses[200]
+    assert not missed or total < 1_000, f"no case was ever answered as it wishes: {missed}"
+    assert "Traceback" not in shop.running.log
+    assert shop.running.terminated() == 0
+    assert drained(shop.home, tmp_path / "dataset") == events
+    measured(f"{statuses.total()} cases, {len(operations)} operations: {dict(statuses)}")
+    measured(f"{events} events were accepted, and the drained dataset keeps each of them")
+
+
+def drained(home: Path, dataset: Path) -> int:
+    """How many events the feed held; all of them are good rows of a dataset."""
+    dataset.mkdir()
+    parts = asyncio.run(drain_into(dataset, home))
+    kept = Dataset(dataset)
+    assert not parts or kept.read("events").height
+    assert not kept.rejected.get("events")
+    return sum(part.held.stop - part.held.start + 1 for part in parts)
+
+
+async def drain_into(dataset: Path, home: Path) -> list[Part]:
+    feed = await open_feed(str(home / "feed.db"))
+    try:
+        return await drain(feed, dataset)
+    finally:
+        await feed.close()
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
+
+
+@pytest.mark.parametrize("total", [200, pytest.param(4_000, marks=pytest.mark.soak)])
+def test_no_address_and_no_method_makes_a_defect(shop: Shop, total: int) -> None:
+    """Pages that the description leaves out, and what is no route at all."""
+    known = [name.partition(" ")[2] for name in RULES]
+    templates = st.sampled_from(known) | TEXTS.map("/{}".format)
+
+    @many(total)
+    @given(
+        template=templates,
+        text=TEXTS,
+        method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+        credential=st.sampled_from(list(shop.credentials.values())),
+        body=st.none() | st.binary(max_size=100),
+    )
+    def ask(
+        template: str, text: str, method: str, credential: dict[str, str], body: bytes | None
+    ) -> None:
+        path = re.sub(r"\{[^}]*\}", lambda _: quote(text), template)
+        answer = client.request(method, quote(path, safe="/%"), headers=credential, content=body)
+        assert answer.status_code < 500, answer.text
+
+    with httpx.Client(base_url=shop.url) as client:
+        ask()
+    assert "Traceback" not in shop.running.log
