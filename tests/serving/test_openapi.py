@@ -182,7 +182,7 @@ def drained(home: Path, dataset: Path) -> int:
 async def drain_into(dataset: Path, home: Path) -> list[Part]:
     feed = await open_feed(str(home / "feed.db"))
     try:
-        return await drain(feed, dataset)
+        return await drain(feed, dataset, home=home)
     finally:
         await feed.close()
 
