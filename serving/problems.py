@@ -11,9 +11,9 @@ from serving.doors.access import DeniedError
 from serving.schemas import Problem
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem} for status in (400, 401, 403, 413, 422, 429, 503)
+    status: {"model": Problem} for status in (400, 401, 403, 404, 413, 422, 429, 503)
 }
-"""for OpenAPI"""
+"""for OpenAPI; 404 is for ids with a line break, which no path matches"""
 
 
 class RefusedError(Exception):
