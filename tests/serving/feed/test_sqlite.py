@@ -58,7 +58,7 @@ async def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) 
     feed = await open_feed(str(path))
     await feed.append([view("e1")], now=1)
     await feed.close()
-    later = ("news", "mark_of", "erased", "counts")
+    later = ("news", "mark_of", "erased", "counts", "impressions", "shown")
     statements(path, *(f"DROP TABLE {name}" for name in later), "PRAGMA user_version = 1")
     feed = await open_feed(str(path))
     assert await feed.append([view("e1"), view("e2")], now=1) == Appended(1, 1)
@@ -66,6 +66,7 @@ async def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) 
     assert (await feed.told(after=0))[1] == [ProductNews("p", in_stock=False)]
     assert await feed.identify("v", "ann", event_id="i", now=1)
     assert await feed.exchange(b"a", after=None) == (1, [])
+    assert await feed.last_impressions() == {0: 0}
     await feed.close()
 
 
