@@ -170,6 +170,7 @@ def create_app(service: Service) -> FastAPI:
             shown=questions.shown(asked),
             asked=Asked(asked.filter, asked.region),
             candidates=questions.candidates(place, asked),
+            query=questions.query(place, asked, ranker.model),
             language=language,
         )
         debug = None
@@ -192,6 +193,7 @@ def create_app(service: Service) -> FastAPI:
         product_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         cart: Annotated[list[Id], Query(max_length=100)] = [],  # noqa: B006
         exclude: Annotated[list[Id], Query(max_length=500)] = [],  # noqa: B006
+        query: Annotated[str | None, Query(max_length=500)] = None,
         filter: Annotated[FilterText | None, Query()] = None,  # noqa: A002
         region: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         limit: Annotated[int | None, Query(ge=1)] = None,
@@ -207,6 +209,7 @@ def create_app(service: Service) -> FastAPI:
             cart,
             exclude,
             None,
+            query,
             filter,
             region,
             limit,
