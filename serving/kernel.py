@@ -36,6 +36,9 @@ NEIGHBOURS_OF_SEED = 24
 """products that one event points at: 20 events bring at most 480 candidates"""
 NEIGHBOURS_OF_PAGE = 240
 """products that the page's product, or one of the cart's, points at"""
+FIRST = 128
+"""entries of a base list, the best, that are looked at; the rest only where the rules leave too few
+of these, for that is what it is kept for"""
 DECIMALS = 4
 SPARE = 4
 """times the list's length is ranked before its limits are looked at"""
@@ -135,7 +138,7 @@ def best_list(
         _clear(tables, state, of_page, of_member, pinned, outside)
         if count != NOWHERE:
             return _listed(tables, state, of_page, of_member, count, within, new)
-        wanted = max(len(of_page.products), len(of_member.products))
+        wanted = max(len(of_page.products), len(of_member.products) + stop - start)
 
 
 @njit(cache=True)
@@ -157,7 +160,7 @@ def _rank_page(tables: Tables, seeds: Rows, outside: Rows, wanted: int) -> _Rank
         to.scores[at] = to.similarity[at]
         if len(tables.added):
             to.scores[at] *= np.exp(tables.added[to.products[at]])
-    return _ranked(tables, to, total, np.empty(0, np.int32), 0, outside, wanted)
+    return _ranked(tables, to, total, np.empty(0, np.int32), 0, outside, wanted, True)
 
 
 @njit(cache=True)
@@ -166,7 +169,7 @@ def _rank_member(
     bought: Rows, bought_day: Rows, outside: Rows, now: float, wanted: int,
 ) -> _Ranked:  # fmt: skip
     """The member's base list together with what the session points at."""
-    base = stop - start if own else 0
+    base = _reach(tables, start, stop, wanted) if own else 0
     seeds = session.products if own else session.products[:0]
     lifted = tables.lifted if own else tables.lifted[:0]
     to = _room(base + len(seeds) * NEIGHBOURS_OF_SEED + len(lifted))
@@ -198,7 +201,19 @@ def _rank_member(
         if len(tables.added):
             score += tables.added[product]
         to.scores[at] = score
-    return _ranked(tables, to, total, last, start, outside, wanted)
+    complete = base == stop - start or not own
+    return _ranked(tables, to, total, last, start, outside, wanted, complete)
+
+
+@njit(cache=True)
+def _reach(tables: Tables, start: int, stop: int, wanted: int) -> int:
+    """How much of a base list is looked at."""
+    if stop - start <= FIRST:
+        return stop - start
+    free = 0
+    for at in range(start, start + FIRST):
+        free += not tables.barred[tables.base_products[at]]
+    return FIRST if free >= wanted else stop - start
 
 
 @njit(cache=True)
@@ -282,9 +297,13 @@ def _clock(curve: Floats, age: np.float32, interval: np.float32) -> np.float32:
 
 @njit(cache=True)
 def _ranked(
-    tables: Tables, to: _Candidates, total: int, last: Rows, start: int, outside: Rows, wanted: int
-) -> _Ranked:
-    """The best `wanted` candidates that may be shown. Clears the scratch."""
+    tables: Tables, to: _Candidates, total: int, last: Rows, start: int, outside: Rows, wanted: int,
+    complete: bool,
+) -> _Ranked:  # fmt: skip
+    """The best `wanted` candidates that may be shown. Clears the scratch.
+
+    complete: these are all candidates.
+    """
     scores = to.scores[:total]
     for product in outside:
         if tables.places[product] >= 0:
@@ -301,7 +320,7 @@ def _ranked(
                 order[kept] = at
                 kept += 1
         order = order[:kept]
-    whole = wanted >= total or len(order) < wanted
+    whole = complete and (wanted >= total or len(order) < wanted)
     return _Ranked(to.products[:total], scores, to.strongest, last, start, order, whole)
 
 

@@ -28,7 +28,10 @@ class TrainingSettings(BaseModel):
     """pairs not bought that the blend learns from for each pair bought"""
     listed_repeats: Annotated[int, Field(ge=1, le=1000)] = 60
     listed_new: Annotated[int, Field(ge=1, le=1000)] = 60
-    """products of either kind that the blend hands to the trees, for one member"""
+    """products of either kind that the blend hands to the trees, for one member to learn from"""
+    kept_repeats: Annotated[int, Field(ge=1, le=1000)] = 300
+    """products bought before that stay on a member's list: where a filter leaves one in twenty,
+    what is bought again lies deep"""
     tree_positives: Annotated[int, Field(ge=1)] = 1_000
     """fewer bought pairs of one kind than this teach trees more noise than rules"""
     trees: Annotated[int, Field(ge=1, le=1000)] = 60
@@ -47,8 +50,9 @@ class TrainingSettings(BaseModel):
     """members whose habits speak for one member"""
     candidates: Annotated[int, Field(ge=1, le=1000)] = 100
     """products that one source proposes for one member"""
-    base_size: Annotated[int, Field(ge=1, le=1000)] = 128
-    """products in a member's base list"""
+    base_size: Annotated[int, Field(ge=1, le=2000)] = 360
+    """products in a member's base list; a request looks further than the first 128 only where its
+    rules leave too few of these"""
     browsing_needed: Annotated[int, Field(ge=0)] = 1_000
     """views, clicks and carts in a month that a session's weight is learned from; with fewer it
     keeps its prior"""

@@ -40,7 +40,10 @@ class Ranker:
         blended = self.blend.logits(table, repeated)
         session = blending.session_share(self.blend, table, repeated)
         found = np.full(len(table), -np.inf, np.float32)
-        kept = trees.shortlist(blended, members, repeated, self.settings)
+        most = self.settings.kept_repeats
+        kept = trees.shortlist(
+            blended, members, repeated, repeats=most, new=self.settings.listed_new
+        )
         second = self.trees.logits(table[kept], (blended - session)[kept], repeated[kept])
         found[kept] = second + session[kept]
         return found
@@ -102,7 +105,13 @@ def fit(taught: list[Lesson], settings: TrainingSettings) -> Ranker:
     listed = []
     for lesson in taught:
         logits = blend.logits(lesson.table, lesson.repeated)
-        kept = trees.shortlist(logits, lesson.members, lesson.repeated, settings)
+        kept = trees.shortlist(
+            logits,
+            lesson.members,
+            lesson.repeated,
+            repeats=settings.listed_repeats,
+            new=settings.listed_new,
+        )
         table, repeated = lesson.table[kept], lesson.repeated[kept]
         blended = logits[kept] - blending.session_share(blend, table, repeated)
         of_pairs = lesson.bought[kept], lesson.weight[kept], lesson.members[kept]

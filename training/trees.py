@@ -77,12 +77,12 @@ NO_TREES = Trees(None, None, None)
 
 
 def shortlist(
-    logits: Floats, members: NDArray[np.int32], repeated: NDArray[np.bool_],
-    settings: TrainingSettings,
+    logits: Floats, members: NDArray[np.int32], repeated: NDArray[np.bool_], *,
+    repeats: int, new: int,
 ) -> NDArray[np.bool_]:  # fmt: skip
     """shape (pairs,): whether a pair is among its member's best repeats or best new products."""
     kept = np.zeros(len(logits), np.bool_)
-    for kind, most in ((repeated, settings.listed_repeats), (~repeated, settings.listed_new)):
+    for kind, most in ((repeated, repeats), (~repeated, new)):
         rows = np.flatnonzero(kind)
         kept[rows[best(logits[rows], members[rows], most)]] = True
     return kept
