@@ -144,6 +144,11 @@ def test_every_answer_is_as_described(
                 reached.add(operation.label)
                 if operation.label == "POST /v1/events":
                     events += answer.json()["accepted"]
+                # the feed numbers these, too
+                elif operation.label.endswith("/identify"):
+                    events += answer.json()["new"]
+                elif operation.label.startswith("DELETE /v1/members/"):
+                    events += 1
             # what a rule refuses although it is of the right form, no description can say; and in
             # an address all is text, where a name may stand twice
             not_held = [
@@ -166,15 +171,14 @@ def test_every_answer_is_as_described(
     assert shop.running.terminated() == 0
     assert drained(shop.home, tmp_path / "dataset") == events
     measured(f"{statuses.total()} cases, {len(operations)} operations: {dict(statuses)}")
-    measured(f"{events} events were accepted, and the drained dataset keeps each of them")
+    measured(f"{events} events, logins and erasures were accepted, and each was drained")
 
 
 def drained(home: Path, dataset: Path) -> int:
-    """How many events the feed held; all of them are good rows of a dataset."""
+    """How many entries the feed held; the events among them are good rows of a dataset."""
     dataset.mkdir()
     parts = asyncio.run(drain_into(dataset, home))
     kept = Dataset(dataset)
-    assert not parts or kept.read("events").height
     assert not kept.rejected.get("events")
     return sum(part.held.stop - part.held.start + 1 for part in parts)
 
