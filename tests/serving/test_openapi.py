@@ -16,7 +16,7 @@ import httpx
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
@@ -52,6 +52,9 @@ REAL: dict[str, list[Any]] = {
     "query": ["product 1"],
 }
 """by name of a field: what a made-up value seldom hits, so that cases get past the first check"""
+
+LONGEST_ADDRESS = 65_536
+"""from there on the HTTP parser refuses a request, before there is a route"""
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,7 @@ def test_every_answer_is_as_described(
         def one(case: schemathesis.Case[Any], credential: dict[str, str]) -> None:
             nonlocal events
             answer = case.call(base_url=shop.url, session=session, headers=credential)
+            assume(len(answer.request.url or "") < LONGEST_ADDRESS)
             statuses[answer.status_code] += 1
             if answer.status_code < 300:
                 reached.add(operation.label)
