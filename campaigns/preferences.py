@@ -66,7 +66,7 @@ def routes(composition: Composition) -> APIRouter:
     """The two routes. Who may ask for whom is decided before them."""
     router = APIRouter()
 
-    @router.get("/v1/members/{member_id}/preferences")
+    @router.get("/v1/members/{member_id:path}/preferences")
     def get_preferences(member_id: MemberId) -> Preferences:
         """What the member wants, by channel."""
         if not composition.ledger_exists():
@@ -74,7 +74,7 @@ def routes(composition: Composition) -> APIRouter:
         with _opened(composition) as ledger:
             return _answer(_all(ledger, member_id))
 
-    @router.put("/v1/members/{member_id}/preferences")
+    @router.put("/v1/members/{member_id:path}/preferences")
     def put_preferences(member_id: MemberId, body: PreferencesBody) -> Preferences:
         """Say what the member wants from now on. A no that was answered holds for every later
         push; a call in flight may still end."""

@@ -265,9 +265,9 @@ def _holds(test: _Test, values: NDArray[Any]) -> Any:
         return np.fromiter((v.startswith(start) for v in values.tolist()), np.bool_, len(values))
     if test.verb == "contains":
         return np.fromiter((value in v for v in values.tolist()), np.bool_, len(values))
-    if values.dtype.kind in "OU":
-        # as objects: numpy's own fixed-width texts do not tell a NUL at the end
-        return _ORDER[test.verb](values.astype(object), np.array(value, object))
+    if values.dtype.kind in "OUT":
+        # as objects: numpy's own texts do not tell a NUL at the end
+        return _ORDER[test.verb](values.astype(object, copy=False), np.array(value, object))
     return _ORDER[test.verb](values, value)
 
 

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from serving.schemas import Id
 from serving.watched import WatchedFeed
 
-PathId = Annotated[str, Path(min_length=1, max_length=128)]
+PathId = Annotated[Id, Path()]
 
 
 class IdentifyBody(BaseModel):

@@ -13,7 +13,7 @@ from serving.schemas import Problem
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem} for status in (400, 401, 403, 404, 413, 422, 429, 503)
 }
-"""for OpenAPI; 404 is for ids with a line break, which no path matches"""
+"""for OpenAPI; 404 is for ids with a line break, which no address names"""
 
 
 class RefusedError(Exception):

@@ -9,8 +9,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from serving.feed.news import Fact
 
-Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"\S")]
-"""what a dataset keeps as an id: it is not blank"""
+Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\n]*\S[^\n]*$")]
+"""what a dataset keeps as an id, for it is not blank, and an address can name"""
 Label = Annotated[str, Field(min_length=1, max_length=500)]
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 """An older row is set aside by a dataset, so an older event is refused: what is answered with 200

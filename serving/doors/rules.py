@@ -35,8 +35,8 @@ RULES: dict[str, Rule] = {
     "POST /v1/recommendations": Rule(_ANY_KEY),
     "POST /v1/events": Rule(_ANY_KEY),
     "GET /v1/coupons": Rule(_PERSONAL),
-    "GET /v1/members/{member_id}/preferences": Rule(_PERSONAL),
-    "PUT /v1/members/{member_id}/preferences": Rule(_PERSONAL),
+    "GET /v1/members/{member_id:path}/preferences": Rule(_PERSONAL),
+    "PUT /v1/members/{member_id:path}/preferences": Rule(_PERSONAL),
     # a browser could attach itself to somebody else's session, or take theirs
     "POST /v1/visitors/{visitor_id:path}/identify": Rule(SHOP),
     "DELETE /v1/members/{member_id:path}": Rule(SHOP),

@@ -71,6 +71,12 @@ async def test_what_was_said_is_read_again_and_is_that_members_alone(client):
     assert (await client.get(address(MEMBERS[1]))).json() == others
 
 
+async def test_an_id_may_hold_a_slash(client):
+    assert (await say(client, "a%2Fb", push=True))["push"]
+    assert (await client.get(address("a/b"))).json()["channels"]["email"]["push"]
+    assert (await client.get(address("a"))).json() == NOTHING
+
+
 async def test_an_unknown_member_looks_like_a_known_one_who_never_said_anything(client):
     known, unknown = [await client.get(address(one)) for one in (MEMBERS[-1], "nobody")]
     assert known.json() == unknown.json() == NOTHING

@@ -64,6 +64,8 @@ def test_text_columns_of_every_kind_read_alike():
         assert rows('x = "a"', {"x": column}) == [0]
         assert rows('x startswith "b"', {"x": column}) == [1]
         assert rows('x in ["b"]', {"x": column}) == [1]
+        assert rows('x = "a\0"', {"x": column}) == []
+        assert rows('x < "a\0"', {"x": column}) == [0]
     missing = np.array(["a", None], np.dtypes.StringDType(na_object=None))
     assert rows("x is null", {"x": missing}) == [1]
     assert rows('x != "z"', {"x": missing}) == [0]

@@ -226,6 +226,7 @@ def test_what_was_answered_is_drained_once(
         assert service.terminated() == 0
     finally:
         service.process.kill()
+        service.process.wait()
         if redis:
             redis.kill()
     took = (time.monotonic() - begun) / 60

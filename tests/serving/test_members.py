@@ -111,6 +111,8 @@ async def test_an_erased_member_stays_hidden_while_the_feed_fails(
         ("POST", "/v1/visitors/v/identify", {}, "member_id"),
         ("POST", "/v1/visitors/v/identify", {"member_id": ""}, "member_id"),
         ("POST", "/v1/visitors/v/identify", {"member_id": ANN, "at": "now"}, "at"),
+        ("POST", "/v1/visitors/%20/identify", {"member_id": ANN}, "visitor_id"),
+        ("POST", "/v1/visitors/v/identify", {"member_id": f"{ANN}\n"}, "member_id"),
         ("POST", f"/v1/visitors/{'v' * 129}/identify", {"member_id": ANN}, "visitor_id"),
         ("DELETE", f"/v1/members/{'m' * 129}", None, "member_id"),
     ],

@@ -144,6 +144,17 @@ async def test_without_a_key_only_what_anybody_may(shop: Shop) -> None:
         assert (await shop.client.get(path)).status_code == 200
 
 
+async def test_a_line_break_in_an_address_opens_nothing(shop: Shop) -> None:
+    """An expression's end is before the last line break, too: it would read ann for ann\\n."""
+    for member in (f"{ANN}%0A", f"%0A{ANN}", f"{ANN}%0D%0A"):
+        answers = [
+            await shop.get(preferences(member), shop.server),
+            await shop.client.delete(f"/v1/members/{member}", headers=bearer(shop.server)),
+        ]
+        assert [answer.status_code for answer in answers] == [404, 404]
+        assert answers[1].json()["detail"] == "an address holds no line break"
+
+
 @pytest.mark.parametrize(
     "header",
     [

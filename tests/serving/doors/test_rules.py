@@ -70,7 +70,8 @@ def test_what_is_not_in_the_table_is_for_server_keys_alone(method: str, path: st
 
 def test_a_member_may_be_called_like_the_template() -> None:
     path = "/v1/members/{member_id}/preferences"
-    assert rule_of("GET", path) == (RULES[f"GET {path}"], "{member_id}")
+    rule = RULES["GET /v1/members/{member_id:path}/preferences"]
+    assert rule_of("GET", path) == (rule, "{member_id}")
 
 
 def test_head_is_let_in_like_get() -> None:
