@@ -238,9 +238,7 @@ def retrain(ctx: typer.Context, dataset: Path, as_json: training.cli.Json = Fals
     settings: Settings = ctx.obj
     at = serving_composition(settings)
     now = clock(None)
-    load_placements(
-        settings.serving.placements
-    )  # a bad file is told of now, not after all the work
+    load_placements(settings.serving.placements)  # a bad file is told of before all the work
     with _alone(settings.home / "retrain.lock", "retrain"), training.cli.busy(as_json) as step:
         step("draining the feed")
         asyncio.run(serving.cli.drained(at, dataset))

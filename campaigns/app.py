@@ -1,6 +1,5 @@
 """What members reach over HTTP: the page behind the link in every message, and preferences."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -9,13 +8,11 @@ from fastapi import APIRouter, HTTPException, Path
 from fastapi.responses import HTMLResponse
 
 from campaigns import preferences
+from campaigns.answering import answering
 from campaigns.ledger.consent import suppress
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.plans import reached
 from campaigns.run import Composition
-from recsys.errors import LedgerError
-
-log = logging.getLogger(__name__)
 
 Token = Annotated[str, Path(max_length=128)]
 
@@ -60,12 +57,9 @@ def routes(composition: Composition) -> APIRouter:
 def _opened(composition: Composition) -> Iterator[Ledger]:
     if not composition.ledger_exists():
         raise _unknown()
-    try:
-        with composition.open_ledger() as ledger:
-            yield ledger
-    except LedgerError:
-        log.exception("an unsubscribe link could not be served")
-        raise HTTPException(503, "this cannot be recorded now; open the link again later") from None
+    again = "this cannot be recorded now; open the link again later"
+    with answering(composition, instead=again) as ledger:
+        yield ledger
 
 
 def _keys(ledger: Ledger, token: str) -> list[str]:

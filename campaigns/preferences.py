@@ -1,19 +1,16 @@
 """GET and PUT /v1/members/{member_id}/preferences: what a member wants, from the ledger alone."""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Literal, get_args
 
-from fastapi import APIRouter, HTTPException, Path
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from campaigns.answering import answering
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.preferences import Change, Preference, prefer, preference
 from campaigns.run import Composition
-from recsys.errors import LedgerError
 
-log = logging.getLogger(__name__)
+_AGAIN = "the ledger cannot be reached now; send it again"
 
 Channel = Literal["email"]
 MemberId = Annotated[str, Path(min_length=1, max_length=128)]
@@ -71,7 +68,7 @@ def routes(composition: Composition) -> APIRouter:
         """What the member wants, by channel."""
         if not composition.ledger_exists():
             return _answer(dict.fromkeys(get_args(Channel), Preference()))
-        with _opened(composition) as ledger:
+        with answering(composition, instead=_AGAIN) as ledger:
             return _answer(_all(ledger, member_id))
 
     @router.put("/v1/members/{member_id:path}/preferences")
@@ -81,21 +78,11 @@ def routes(composition: Composition) -> APIRouter:
         changes: dict[str, Change] = {
             channel: Change(said.push, said.language) for channel, said in body.channels.items()
         }
-        with _opened(composition) as ledger:
+        with answering(composition, instead=_AGAIN) as ledger:
             prefer(ledger, member_id, changes, now=composition.now())
             return _answer(_all(ledger, member_id))
 
     return router
-
-
-@contextmanager
-def _opened(composition: Composition) -> Iterator[Ledger]:
-    try:
-        with composition.open_ledger() as ledger:
-            yield ledger
-    except LedgerError:
-        log.exception("preferences could not be read or recorded")
-        raise HTTPException(503, "the ledger cannot be reached now; send it again") from None
 
 
 def _all(ledger: Ledger, member_id: str) -> dict[str, Preference]:

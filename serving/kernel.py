@@ -1,8 +1,7 @@
 """The list of one request, compiled: candidates, their scores, and the best that the rules allow.
 
-All of it is one call: as single numpy operations on short arrays it takes fifty times as long, and
-as several calls most of the time goes into handing arrays over. And one file: the compiler's cache
-does not see a change in another.
+All of it is one call: as single numpy operations, or as several calls, most of the time goes into
+handing short arrays over. And one file: the compiler's cache does not see a change in another.
 """
 
 from typing import NamedTuple

@@ -15,10 +15,10 @@ from serving.doors.access import DeniedError
 from serving.doors.door import Doors
 from serving.doors.settings import DoorSettings
 from serving.doors.together import follow
-from serving.feed import open_feed
 from tests.redis_server import RedisServer
 from tests.serving.live import NOW, RECOMMENDATIONS
 from tests.serving.served import eventually, served
+from tests.serving.stores import Store
 
 pytestmark = pytest.mark.anyio
 BURST = 6
@@ -34,10 +34,10 @@ class Standing:
 
 
 @asynccontextmanager
-async def two_workers(url: str, clock: Standing) -> AsyncIterator[list[Doors]]:
+async def two_workers(store: Store, clock: Standing) -> AsyncIterator[list[Doors]]:
     settings = DoorSettings(server_rate=1, server_burst=BURST)
     crew = [Doors(None, settings, lambda: NOW, clock) for _ in range(2)]
-    feeds = [await open_feed(url) for _ in crew]
+    feeds = [await store.open() for _ in crew]
     tasks = [
         asyncio.create_task(follow(doors, feed, 0.02))
         for doors, feed in zip(crew, feeds, strict=True)
@@ -60,15 +60,7 @@ def asked(doors: Doors, host: str = "192.0.2.1") -> bool:
         return error.status != 429
 
 
-@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path / "feed.db")
-    server: RedisServer = request.getfixturevalue("redis_server")
-    return server.url
-
-
-async def test_who_spent_a_burst_at_one_worker_finds_none_at_the_other(store: str) -> None:
+async def test_who_spent_a_burst_at_one_worker_finds_none_at_the_other(store: Store) -> None:
     async with two_workers(store, Standing()) as (here, there):
         assert [asked(here) for _ in range(BURST + 1)] == [True] * BURST + [False]
         assert asked(there, "192.0.2.2")
@@ -83,7 +75,7 @@ async def test_while_the_feed_fails_each_worker_keeps_its_own_limit(
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Standing()
-    async with two_workers(redis_server.url, clock) as (here, there):
+    async with two_workers(Store(redis_server.url, 1), clock) as (here, there):
         redis_server.kill()
         try:
             with caplog.at_level(logging.WARNING):

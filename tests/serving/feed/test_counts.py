@@ -1,7 +1,6 @@
 """Batches that workers leave for each other: one contract, on both stores."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -9,25 +8,13 @@ from recsys.errors import FeedError
 from serving.feed import open_feed
 from serving.feed.counts import KEPT
 from tests.redis_server import RedisServer
+from tests.serving.stores import Store
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path / "feed.db")
-    server: RedisServer = request.getfixturevalue("redis_server")
-    return server.url
-
-
-async def test_each_gets_what_the_others_put_once_and_never_its_own(store: str) -> None:
-    here, there = await open_feed(store), await open_feed(store)
+async def test_each_gets_what_the_others_put_once_and_never_its_own(store: Store) -> None:
+    here, there = await store.open(), await store.open()
     a, found = await here.exchange(b"before b came", after=None)
     assert found == []
     b, found = await there.exchange(None, after=None)
@@ -46,8 +33,8 @@ async def test_each_gets_what_the_others_put_once_and_never_its_own(store: str) 
     await there.close()
 
 
-async def test_the_latest_are_kept_and_numbers_go_on(store: str) -> None:
-    feed = await open_feed(store)
+async def test_the_latest_are_kept_and_numbers_go_on(store: Store) -> None:
+    feed = await store.open()
     for _ in range(0, KEPT + 50, 50):
         await asyncio.gather(*(feed.exchange(b"a", after=None) for _ in range(50)))
     number, found = await feed.exchange(None, after=0)
