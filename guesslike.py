@@ -33,6 +33,7 @@ import demo.run
 import serving.cli
 import serving.doors.cli
 import training.cli
+import training.redemption.cli
 from campaigns.definition import Campaign
 from campaigns.retention import forget_plans
 from campaigns.run import Composition as CampaignComposition
@@ -139,6 +140,7 @@ app = typer.Typer(
     help="Guess you like (猜你喜欢): what each member gets to see, and one coupon a week.",
 )
 app.add_typer(training.cli.app)
+app.add_typer(training.redemption.cli.app)
 app.add_typer(serving.cli.app)
 app.add_typer(serving.doors.cli.app, name="keys")
 

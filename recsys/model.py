@@ -15,6 +15,7 @@ from recsys.coupons import Coupon
 from recsys.errors import ModelError
 from recsys.features import Floats
 from recsys.ids import IdIndex
+from recsys.redeeming import Redeeming
 from recsys.scoring import Blend, ClockCurve, Weights
 
 
@@ -94,6 +95,8 @@ class Model:
     """shape (products + 1,)"""
     scope_coupons: NDArray[np.int32]
     """the coupons (rows of `coupons`) that each product counts for"""
+    redeeming: Redeeming | None
+    """who redeems them; None where the shop has no coupons, or the model is older than that"""
 
     @cached_property
     def feed_sequences(self) -> dict[int, int]:
@@ -147,6 +150,7 @@ class Model:
                 brands=_labels(arrays, "brands"),
                 regions=_labels(arrays, "regions"),
                 attributes=_attributes(manifest["attributes"], arrays),
+                redeeming=Redeeming.from_artifact(manifest, arrays),
                 **{name: arrays[name] for name in _PLAIN},  # type: ignore[arg-type]
             )
         except (KeyError, TypeError) as error:
