@@ -238,7 +238,8 @@ def retrain(ctx: typer.Context, dataset: Path, as_json: training.cli.Json = Fals
     settings: Settings = ctx.obj
     at = serving_composition(settings)
     now = clock(None)
-    load_placements(settings.serving.placements)  # a bad file is told of before all the work
+    # a bad file is told of now, not after all the work
+    tried = load_placements(settings.serving.placements).models
     with _alone(settings.home / "retrain.lock", "retrain"), training.cli.busy(as_json) as step:
         step("draining the feed")
         asyncio.run(serving.cli.drained(at, dataset))
@@ -247,7 +248,8 @@ def retrain(ctx: typer.Context, dataset: Path, as_json: training.cli.Json = Fals
         fit = partial(misfits, settings)
         publish(settings.models, version, settings.training, now=now(), misfits=fit)
         before = now() - timedelta(days=settings.retain_days)
-        gone = prune(settings.models, keep=settings.training.keep_models, before=before)
+        keep = settings.training.keep_models
+        gone = prune(settings.models, keep=keep, before=before, spared=tried)
         asyncio.run(serving.cli.trimmed(at, _contained(settings.models), now=now()))
         plans = forget_plans(campaign_composition(settings, now, name="system"), before=before)
     if as_json:

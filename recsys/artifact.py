@@ -149,6 +149,11 @@ def read_manifest(models: Path, version: str) -> dict[str, Any]:
     return dict(manifest)
 
 
+def is_there(models: Path, version: str) -> bool:
+    """Whether a whole model has this name; it may be damaged all the same."""
+    return (models / version / MANIFEST).is_file()
+
+
 def versions(models: Path) -> list[str]:
     """Every whole model, the oldest first."""
     found = [path.parent for path in models.glob(f"*/{MANIFEST}") if path.parent.name[0] != "."]

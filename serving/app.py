@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from recsys.coupons import Terms
 from recsys.errors import FilterError, ModelError, SettingsError
+from recsys.model import Model
 from serving import coupons, health, members, news, openapi, questions
 from serving.asking import Request as Wanted
 from serving.body_limit import BodyLimit
@@ -24,9 +25,11 @@ from serving.counting import Counting
 from serving.doors import access, middleware, together
 from serving.doors.door import Doors
 from serving.doors.routes import routes as door_routes
+from serving.experiments import Experiment
 from serving.feed import Feed, check_numbers, open_feed
 from serving.feed.contract import Event, Recent
 from serving.feed.news import ProductChange
+from serving.impressions import Answered, Impressions
 from serving.metrics import Metrics
 from serving.models import Published
 from serving.placements import Placement
@@ -34,7 +37,8 @@ from serving.placements_file import load_placements
 from serving.problems import PROBLEMS, RefusedError, answer_problems
 from serving.process import STOPPING
 from serving.ranker import Ranker
-from serving.recommend import recommend, recommend_and_trace
+from serving.recommend import answered, recommend
+from serving.rotation import rotated
 from serving.rules import Asked
 from serving.schemas import (
     Accepted,
@@ -77,19 +81,45 @@ class Service:
 class _Live:
     """What is open while the service runs."""
 
-    def __init__(self, published: Published, feed: WatchedFeed) -> None:
+    def __init__(
+        self, published: Published, feed: WatchedFeed, experiments: Mapping[str, Experiment],
+        impressions: Impressions,
+    ) -> None:  # fmt: skip
         self.published = published
         self.feed = feed
+        self.impressions = impressions
+        self._experiments = experiments
 
-    async def recent(self, member: str | None, visitor: str | None, request_id: str) -> Recent:
-        """The member's events that the model does not contain; none where the feed fails."""
-        subject = f"m:{member}" if member else f"v:{visitor}" if visitor else None
+    def arm(
+        self, name: str, place: Placement, subject: str | None
+    ) -> tuple[Placement, Ranker, str | None]:
+        """Under which rules and from which model a subject is answered at a placement, and which
+        variant of an experiment that is."""
+        experiment = self._experiments.get(name)
+        if experiment is None or subject is None or not self.runs(experiment):
+            return place, self.published.ranker, None
+        variant = experiment.of(subject)
+        ranker = self.published.beside.get(variant.model or "", self.published.ranker)
+        return variant.placement or place, ranker, experiment.label(variant)
+
+    def runs(self, experiment: Experiment) -> bool:
+        """Whether all its models are there."""
+        return experiment.models <= self.published.beside.keys()
+
+    @property
+    def experiments(self) -> dict[str, bool]:
+        """Whether each runs."""
+        return {one.name: self.runs(one) for one in self._experiments.values()}
+
+    async def recent(
+        self, subject: str | None, model: Model, request_id: str, *, shown: bool = False
+    ) -> Recent:
+        """The subject's events that the model does not contain; none where the feed fails."""
         if subject is None:
             return NOTHING
-        model = self.published.ranker.model
         about = {"request_id": request_id, "model_version": model.version}
         return await self.feed.recent(
-            subject, after=model.feed_sequences, limit=RECENT_EVENTS, about=about
+            subject, after=model.feed_sequences, limit=RECENT_EVENTS, about=about, shown=shown
         )
 
 
@@ -120,18 +150,25 @@ def create_app(service: Service) -> FastAPI:
             for warning in feed.warnings:
                 log.warning("feed: %s", warning)
             published = Published(
-                service.models, accept=partial(accept, feed), seen=metrics.model_seen
+                service.models,
+                accept=partial(accept, feed),
+                seen=metrics.model_seen,
+                beside=places.models,
             )
             await accept(feed, published.ranker)
-            live = _Live(published, WatchedFeed(feed, metrics))
-            await live.feed.hear()
+            await published.look_beside()
+            watched = WatchedFeed(feed, metrics)
+            await watched.hear()
+            impressions = Impressions(watched, metrics)
+            live = _Live(published, watched, places.experiments, impressions)
             # compiled by the ranker; what else a first list does once is done by this one
             recommend(published.ranker, _anybodys_list(microseconds(), placements["home"]), [])
             every = settings.reload_seconds
             following = [
                 asyncio.create_task(published.follow(every)),
-                asyncio.create_task(news.follow(feed, lambda: published.ranker, every)),
-                asyncio.create_task(live.feed.go_on_hearing(every)),
+                asyncio.create_task(news.follow(feed, lambda: published.rankers, every)),
+                asyncio.create_task(watched.go_on_hearing(every)),
+                asyncio.create_task(impressions.follow()),
                 asyncio.create_task(together.follow(doors, feed)),
             ]
             app.state.unready = None
@@ -139,6 +176,7 @@ def create_app(service: Service) -> FastAPI:
             app.state.unready = STOPPING
             for task in following:
                 task.cancel()
+            await impressions.write()
         finally:
             await feed.close()
 
@@ -157,31 +195,39 @@ def create_app(service: Service) -> FastAPI:
     async def answer(asked: Question, scope: Scope, language: Language) -> Response:
         place = questions.placement(placements, asked)
         member_id, visitor_id = access.subject(scope, asked.member_id, asked.visitor_id)
-        ranker, request_id = live.published.ranker, uuid.uuid4().hex
-        recent = await live.recent(member_id, visitor_id, request_id)
+        subject = f"m:{member_id}" if member_id else f"v:{visitor_id}" if visitor_id else None
+        place, ranker, variant = live.arm(asked.placement, place, subject)
+        request_id, rotates = uuid.uuid4().hex, place.rotation is not None
+        recent = await live.recent(subject, ranker.model, request_id, shown=rotates)
+        now = microseconds()
         wanted = Wanted(
             member_id=None if recent.hidden else member_id,
             placement=place,
             seeds=questions.seeds(place, asked),
             excluded=asked.exclude,
             limit=questions.limit(place, asked, settings.max_limit),
-            now=microseconds(),
+            now=now,
             rest_hours=settings.rest_hours if place.rest_hours is None else place.rest_hours,
             shown=questions.shown(asked),
             asked=Asked(asked.filter, asked.region),
             candidates=questions.candidates(place, asked),
             language=language,
+            rotated=rotated(place.rotation, recent, now) if rotates else (),
         )
-        debug = None
         try:
-            if asked.debug:
-                items, debug = recommend_and_trace(ranker, wanted, recent.events)
-            else:
-                items = recommend(ranker, wanted, recent.events)
+            found = answered(ranker, wanted, recent.events, debug=asked.debug)
         except FilterError as error:  # the placements' own filters were tried at the start
             raise RefusedError("filter", str(error)) from None
-        metrics.listed(asked.placement, len(items), wanted.limit)
-        return _json(Recommendations(request_id, ranker.model.version, items, debug))
+        metrics.listed(asked.placement, len(found.items), wanted.limit)
+        if subject is not None and not asked.debug:
+            live.impressions.answered(
+                Answered(
+                    request_id, member_id, visitor_id, asked.placement, place.rotation,
+                    found.picks, ranker.product_id, ranker.model.version, now, variant,
+                )
+            )  # fmt: skip
+        version = ranker.model.version
+        return _json(Recommendations(request_id, version, found.items, variant, found.debug))
 
     @app.get("/v1/recommendations", responses=openapi.of(Recommendations))
     async def get_recommendations(
@@ -236,7 +282,7 @@ def create_app(service: Service) -> FastAPI:
         if member_id is None:
             raise RefusedError("member_id", "coupons need a member_id, or a member's token")
         model, request_id = live.published.ranker.model, uuid.uuid4().hex
-        if (await live.recent(member_id, None, request_id)).hidden:
+        if (await live.recent(f"m:{member_id}", model, request_id)).hidden:
             return _json(Coupons(request_id, model.version, []))
         now = service.now().timestamp() / 86_400
         language = language_of(accept_language)
@@ -260,6 +306,7 @@ def create_app(service: Service) -> FastAPI:
                     f"is more than {settings.future_seconds:g} s in the future",
                 )
         stored = await live.feed.append(events, now=now)
+        live.impressions.happened(events)
         return Accepted(accepted=stored.new, duplicates=stored.duplicates)
 
     @app.patch("/v1/products")
@@ -276,7 +323,8 @@ def create_app(service: Service) -> FastAPI:
                 for one in body.products
             ]
         )
-        await news.take_up(feed, ranker)
+        for one in live.published.rankers:
+            await news.take_up(feed, one)
         unknown = [
             one.product_id for one in body.products if ranker.product_row(one.product_id) is None
         ]

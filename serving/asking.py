@@ -36,6 +36,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     asked: Asked = NOTHING_ASKED
     candidates: Sequence[str] | None = None
     """nothing but these"""
+    rotated: Sequence[str] = ()
+    """shown often enough; they move down"""
     language: Language = "en"
     """of the reasons"""
 
@@ -62,6 +64,7 @@ class Asking(msgspec.Struct, frozen=True, gc=False):
     shown: list[int]
     hidden: Rows
     """all that this request must not show"""
+    rotated: Rows
 
 
 NOTHING_NEW = Present(NO_SESSION, [], set())
@@ -81,7 +84,8 @@ def asking(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -> A
     hidden = here.resting.union(seeds, excluded, shown)
     member = None if request.member_id is None else ranker.model.members.row(request.member_id)
     rows = np.array(sorted(hidden), np.int32) if hidden else NO_ROWS
-    return Asking(member, seeds, candidates, view, here, excluded, shown, rows)
+    down = np.array(_rows(request.rotated, row_of), np.int32) if request.rotated else NO_ROWS
+    return Asking(member, seeds, candidates, view, here, excluded, shown, rows, down)
 
 
 def present(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -> Present:

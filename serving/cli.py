@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, cast
 
+import msgspec
 import typer
 from fastapi import APIRouter, FastAPI
 from rich.console import Console
@@ -33,6 +34,7 @@ from serving.models import open_current
 from serving.placements_file import load_placements
 from serving.ranker import Ranker
 from serving.recommend import recommend
+from serving.rotation import rotated
 from serving.schemas import Item
 from serving.settings import ServingSettings
 from serving.workers import supervise
@@ -115,7 +117,8 @@ def drain_command(ctx: typer.Context, dataset: Path, as_json: Json = False) -> N
         _print_json({"parts": [asdict(part) for part in parts]})
         return
     for part in parts:
-        print_line(f"{part.path.name}: events {part.held.start} to {part.held.stop}")
+        name = f"{part.path.parent.name}/{part.path.name}"
+        print_line(f"{name}: numbers {part.held.start} to {part.held.stop}")
     if not parts:
         print_line("No new events in the feed.")
 
@@ -135,6 +138,8 @@ def recommend_command(
     ranker = Ranker(open_current(at.models))
     recent = asyncio.run(_recent(at, ranker, member))
     asked = home(None if recent.hidden else member, at.settings, limit=limit, now=now)
+    down = rotated(asked.placement.rotation, recent, asked.now)
+    asked = msgspec.structs.replace(asked, rotated=down)
     explained = explaining.explain(ranker, asked, recent.events)
     facts = [
         _plain(ranker, item) | ({"parts": asdict(parts)} if explain else {})
@@ -228,7 +233,7 @@ async def _recent(at: Composition, ranker: Ranker, member: str) -> Recent:
     feed = await open_feed(at.feed_url, shards=at.settings.feed_shards)
     try:
         after = ranker.model.feed_sequences
-        return await feed.recent(f"m:{member}", after=after, limit=50)
+        return await feed.recent(f"m:{member}", after=after, limit=50, shown=True)
     finally:
         await feed.close()
 
@@ -245,12 +250,13 @@ def _plain(ranker: Ranker, item: Item) -> dict[str, Any]:
     }
 
 
+_PARTS = ("standing", "clock", "session", "boost", "rotation")
+
+
 def _table(facts: list[dict[str, Any]]) -> Table:
-    table = Table(
-        caption="score = standing + clock + session + boost; listed: place in the model's list"
-    )
+    table = Table(caption=f"score = {' + '.join(_PARTS)}; listed: place in the model's list")
     table.add_column("product")
-    for name in ("score", "standing", "clock", "session", "boost", "chance", "listed"):
+    for name in ("score", *_PARTS, "chance", "listed"):
         table.add_column(name, justify="right")
     table.add_column("source: reason")
     for one in facts:
@@ -258,7 +264,7 @@ def _table(facts: list[dict[str, Any]]) -> Table:
         table.add_row(
             Text(one["title"]),
             f"{one['score']:.2f}",
-            *(f"{parts[name]:+.2f}" for name in ("standing", "clock", "session", "boost")),
+            *(f"{parts[name]:+.2f}" for name in _PARTS),
             f"{parts['chance']:.1%}",
             "–" if parts["place"] is None else str(parts["place"]),
             Text(f"{one['source']}: {one['reason']}"),

@@ -17,6 +17,7 @@ import polars as pl
 from recsys.dataset import TABLES, Dataset
 from recsys.errors import DataError, FeedError
 from serving import parts
+from serving.drain_impressions import drain_impressions
 from serving.drain_told import drain_told
 from serving.erasing import Erasures
 from serving.feed.contract import ERASE, IDENTIFY, Event, Feed, Range
@@ -48,7 +49,7 @@ class _Held:
 async def drain(feed: Feed, dataset: Path, *, home: Path | None = None) -> list[Part]:
     """Write events/feed-<shard>-<from>-<to>.parquet for all that the feed had at the start, and
     under the same name in identities/ and erasures/ what was said of visitors and members; and what
-    was told of new products.
+    was told of new products, and what was shown.
 
     `home` holds the key that erased members are remembered under. They are taken out of every
     file of the dataset. Raises DataError if another drain of this dataset is under way, or if the
@@ -72,7 +73,8 @@ async def drain(feed: Feed, dataset: Path, *, home: Path | None = None) -> list[
                 await feed.confirm(fixed)
                 stop = fixed.stop
         await drain_told(feed, dataset)
-    return written
+        shown = await drain_impressions(feed, dataset, erasures)
+    return [*written, *(Part(path, held) for path, held in shown)]
 
 
 async def _write(feed: Feed, dataset: Path, fixed: Range, erasures: Erasures) -> Part:

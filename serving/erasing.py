@@ -86,6 +86,11 @@ class Erasures:
         gone = _gone("events", lines.lazy(), until, self._logins_of_erased())
         return lines.filter(~pl.col(_ROW).is_in(gone.implode())).drop(_ROW)
 
+    def impressions(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Impressions without those of erased members."""
+        until = self._found(rows["member_id"])
+        return rows.filter(_is_gone("impressions", until).not_()) if until else rows
+
     def _rewrite(self, table: str, path: Path, until: Until, logins: pl.DataFrame) -> None:
         lines = self._dataset.scan_file(table, path).with_row_index(_ROW)
         gone = _gone(table, lines, until, logins)

@@ -33,6 +33,8 @@ class Parts:
     """of a purchase within the model's horizon, as the sum of these says"""
     boost: float = 0.0
     """what the placement's rules add"""
+    rotation: float = 0.0
+    """what is taken away because it was shown again and again"""
 
 
 def explain(
@@ -46,6 +48,8 @@ def explain(
     now = present(ranker, request, recent)
     similarity = _similarity(ranker, now.session, today)
     added = ranker.views.of(request.placement.rules).tables.added
+    rotates = request.placement.rotation
+    fall = 0.0 if rotates is None else rotates.logit
     explained = []
     for item in recommend(ranker, request, recent):
         product = ranker.product_row(item.product_id)
@@ -71,7 +75,13 @@ def explain(
         session = float(weights.part(features.SESSION)[0] * np.log1p(of_session))
         place = int(found[0]) + 1 if len(found) else None
         boost = float(added[product]) if len(added) else 0.0
-        parts = Parts(place, standing, clock, session, _chance(standing + clock + session), boost)
+        # the shelf's order falls without its scores
+        falls = item.product_id in request.rotated and item.reason.code != "again"
+        scored = len(found) or similarity[product] > 0 or boost > 0
+        rotation = -fall if falls and scored else 0.0
+        parts = Parts(
+            place, standing, clock, session, _chance(standing + clock + session), boost, rotation
+        )
         explained.append((item, parts))
     return explained
 

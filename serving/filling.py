@@ -1,5 +1,6 @@
 """Fill a list: the page, then the member, then the catalogue, all under the same rules."""
 
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -42,14 +43,15 @@ def filled(ranker: Ranker, request: Request, asked: Asking) -> Filled:
         outside=asked.hidden,
         pinned=pinned,
         new_for=(request.member_id or "") if "new" in sources else None,
+        rotated=asked.rotated,
+        fall=0.0 if request.placement.rotation is None else request.placement.rotation.logit,
         now=request.now / DAY_US,
         limit=request.limit - len(pins),
     )
     products, parts, entries, codes, last_days, every_days = found.facts.tolist()
     reasons = [CODES[code] for code in codes]
-    picks = list(
-        map(Pick, products, found.scores.tolist(), reasons, last_days, every_days, entries)
-    )
+    scores, chances = found.scores.tolist(), found.chances.tolist() or repeat(1.0)
+    picks = list(map(Pick, products, scores, reasons, last_days, every_days, entries, chances))
     relaxed = len(picks) - found.within
     for place, row in pins.items():
         picks.insert(place - 1, ranker.pinned(row, asked.view))

@@ -27,6 +27,10 @@ class Open(Protocol):
     def feed(self) -> WatchedFeed:
         """The feed."""
 
+    @property
+    def experiments(self) -> dict[str, bool]:
+        """Whether each runs."""
+
 
 def routes(
     unready: Callable[[], str | None],
@@ -57,6 +61,7 @@ def routes(
             feed_warnings=list(feed.feed.warnings),
             feed_answers=feed.answers,
             answers_from="model and feed" if feed.answers else "model alone",
+            experiments=live().experiments,
             blas_threads=_blas_threads(),
         )
         return _json(200, ready)

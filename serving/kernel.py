@@ -24,6 +24,7 @@ from serving.tables import (
     NOWHERE,
     PAGE,
     SHELF,
+    Doubles,
     Limits,
     Listed,
     Rows,
@@ -87,13 +88,16 @@ class _State(NamedTuple):
     """position of each chosen product in its part"""
     reach: Rows
     """shape (1,): so much of the shelf was looked at"""
+    late: NDArray[np.bool_]
+    """shape (products,): what stands last on the shelf; empty where nothing does"""
 
 
 @njit(cache=True)
 def best_list(
     tables: Tables, page: Rows, own: bool, start: int, stop: int, shift: np.float32,
     session: Session, bought: Rows, bought_day: Rows, outside: Rows, pinned: Rows, fresh: Rows,
-    turn: int, exploring: float, luck: float, now: float, limit: int,
+    turn: int, exploring: float, luck: float, rotated: Rows, fall: np.float32, now: float,
+    limit: int,
 ) -> Listed:  # fmt: skip
     """The first `limit` of page, member and shelf that keep the limits, buried ones behind.
 
@@ -109,14 +113,18 @@ def best_list(
     The last places go to products too new to be ranked: of all places, the pinned ones among them,
     the share `exploring`, its fraction by `luck` in [0, 1). fresh: which, and below 0 none. turn:
     which of them comes first.
+
+    rotated: what was shown too often. It loses `fall` of its logit, unless it is bought again and
+    again; on the shelf it stands last, and as a new product not at all.
     """
     many = len(tables.limits.most) > 0 or len(tables.buried) > 0
     wanted = max(1, limit * SPARE if many else limit)
     while True:
-        of_page = _rank_page(tables, page, outside, wanted)
+        of_page = _rank_page(tables, page, outside, rotated, fall, wanted)
         of_member = _rank_member(
-            tables, own, start, stop, shift, session, bought, bought_day, outside, now, wanted
-        )
+            tables, own, start, stop, shift, session, bought, bought_day, outside, rotated, fall,
+            now, wanted,
+        )  # fmt: skip
         state = _State(
             tables.places,
             np.zeros((len(tables.limits.most), tables.limits.room), np.int32),
@@ -125,15 +133,22 @@ def best_list(
             np.empty(limit, np.int32),
             np.empty(limit, np.int32),
             np.zeros(1, np.int32),
+            _marked(tables, rotated),
         )
         count, within = _choose(tables, state, of_page, of_member, pinned, outside)
-        new = fresh[:0]
-        if count > 0:
-            places = int((count + len(pinned)) * exploring + luck)
+        new, chances = fresh[:0], np.empty(0, np.float64)
+        if count > 0 and len(fresh):
+            share = (count + len(pinned)) * exploring
+            sure, places = int(share), int(share + luck)
             new = _new(tables, state, fresh, turn, bought, pinned, count, min(places, count))
+            if share > sure:
+                less = places > sure  # had luck been otherwise
+                places = min(sure if less else sure + 1, count)
+                other = _new(tables, state, fresh, turn, bought, pinned, count, places)
+                chances = _chances(new, other, share - sure if less else 1 - (share - sure), count)
         _clear(tables, state, of_page, of_member, pinned, outside)
         if count != NOWHERE:
-            return _listed(tables, state, of_page, of_member, count, within, new)
+            return _listed(tables, state, of_page, of_member, count, within, new, chances)
         wanted = max(len(of_page.products), len(of_member.products))
 
 
@@ -147,7 +162,18 @@ def _float(half: np.uint16) -> np.float32:
 
 
 @njit(cache=True)
-def _rank_page(tables: Tables, seeds: Rows, outside: Rows, wanted: int) -> _Ranked:
+def _marked(tables: Tables, rows: Rows) -> NDArray[np.bool_]:
+    """shape (products,), or empty without rows."""
+    marks = np.zeros(len(tables.places) if len(rows) else 0, np.bool_)
+    for product in rows:
+        marks[product] = True
+    return marks
+
+
+@njit(cache=True)
+def _rank_page(
+    tables: Tables, seeds: Rows, outside: Rows, rotated: Rows, fall: np.float32, wanted: int
+) -> _Ranked:
     """By the sum of cosines. A boost, there a logit, multiplies the odds; here the sum."""
     to = _room(len(seeds) * NEIGHBOURS_OF_PAGE)
     weights = np.ones(len(seeds), np.float32)
@@ -156,13 +182,17 @@ def _rank_page(tables: Tables, seeds: Rows, outside: Rows, wanted: int) -> _Rank
         to.scores[at] = to.similarity[at]
         if len(tables.added):
             to.scores[at] *= np.exp(tables.added[to.products[at]])
+    for product in rotated:
+        if tables.places[product] >= 0:
+            to.scores[tables.places[product]] *= np.exp(-fall)
     return _ranked(tables, to, total, np.empty(0, np.int32), 0, outside, wanted)
 
 
 @njit(cache=True)
 def _rank_member(
     tables: Tables, own: bool, start: int, stop: int, shift: np.float32, session: Session,
-    bought: Rows, bought_day: Rows, outside: Rows, now: float, wanted: int,
+    bought: Rows, bought_day: Rows, outside: Rows, rotated: Rows, fall: np.float32, now: float,
+    wanted: int,
 ) -> _Ranked:  # fmt: skip
     """The member's base list together with what the session points at."""
     base = stop - start if own else 0
@@ -197,6 +227,10 @@ def _rank_member(
         if len(tables.added):
             score += tables.added[product]
         to.scores[at] = score
+    for product in rotated:
+        at = tables.places[product]
+        if at >= base or (at >= 0 and tables.base_reasons[start + at] != _AGAIN):
+            to.scores[at] -= fall
     return _ranked(tables, to, total, last, start, outside, wanted)
 
 
@@ -380,6 +414,8 @@ def _new(
                 continue
             if (len(tables.buried) and tables.buried[product]) or (bought == product).any():
                 continue
+            if len(state.late) and state.late[product]:
+                continue
             if _against(state, limits, product, len(limits.most)) == NOWHERE:
                 _count(state, limits, product)
                 new[found] = product
@@ -388,6 +424,20 @@ def _new(
             break
         places = found  # fewer would bring back products that count as well
     return new[:places]
+
+
+@njit(cache=True)
+def _chances(new: Rows, other: Rows, chance: float, count: int) -> Doubles:
+    """shape (count,): that each product stands in the list; 1 for what the other outcome of the
+    draw has, too."""
+    chances = np.ones(count, np.float64)
+    kept = count - len(new)
+    for at in range(count - len(other), kept):
+        chances[at] = chance
+    for place in range(len(new)):
+        if not (other == new[place]).any():
+            chances[kept + place] = chance
+    return chances
 
 
 @njit(cache=True)
@@ -406,11 +456,15 @@ def _look(
                 count = _consider(tables, state, ranked.products[at], part, at, behind, firm, count)
             if count < limit and not ranked.whole:
                 return NOWHERE
-        for at in range(len(tables.shelf)):
-            if count == limit:
-                return count
-            state.reach[0] = max(state.reach[0], at + 1)
-            count = _consider(tables, state, tables.shelf[at], SHELF, at, behind, firm, count)
+        for last in range(2 if len(state.late) else 1):
+            for at in range(len(tables.shelf)):
+                if count == limit:
+                    return count
+                product = tables.shelf[at]
+                if len(state.late) and state.late[product] != (last == 1):
+                    continue
+                state.reach[0] = max(state.reach[0], at + 1)
+                count = _consider(tables, state, product, SHELF, at, behind, firm, count)
     return count
 
 
@@ -461,7 +515,7 @@ def _against(state: _State, limits: Limits, product: int, firm: int) -> int:
 @njit(cache=True)
 def _listed(
     tables: Tables, state: _State, page: _Ranked, member: _Ranked, count: int, within: int,
-    new: Rows,
+    new: Rows, chances: Doubles,
 ) -> Listed:  # fmt: skip
     facts = np.zeros((6, count), np.int32)
     scores = np.empty(count, np.float64)
@@ -484,7 +538,7 @@ def _listed(
         fact = facts[:, count - len(new) + place]
         fact[0], fact[2], fact[3], fact[4], fact[5] = new[place], NOWHERE, _FRESH, 0, 0
     scores = np.round(scores, DECIMALS, np.empty(count))
-    return Listed(facts, scores, state.left_out, within, len(new))
+    return Listed(facts, scores, state.left_out, within, len(new), chances)
 
 
 @njit(cache=True)

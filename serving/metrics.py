@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -17,8 +17,9 @@ imported. Without it the numbers are this process's."""
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """seconds; an answer takes half a millisecond, and up to seconds where a feed hangs"""
 
-Operation = Literal["recent", "append"]
+Operation = Literal["recent", "append", "show"]
 Update = Literal["taken_up", "refused", "unreadable"]
+Written = Literal["kept", "dropped"]
 
 _placement: ContextVar[str | None] = ContextVar("placement", default=None)
 """of the list that this request answered: only the route knows it, wherever the ids stand"""
@@ -74,6 +75,7 @@ class Metrics:
         self._failures = self._counter(
             "feed_failures", "Calls of the feed that failed", "operation"
         )
+        self._impressions = self._counter("impressions", "Personal answers written down", "outcome")
         self._updates = self._counter("model_updates", "Newly published models seen", "outcome")
         self._of_request: dict[tuple[str, str, int], Counter] = {}
         # a series that appears with its first failure has no rate at that failure
@@ -83,9 +85,11 @@ class Metrics:
         self._accepted, self._duplicate = (
             self._events.labels(one) for one in ("accepted", "duplicate")
         )
-        for operation in ("recent", "append"):
+        for operation in get_args(Operation):
             self._failures.labels(operation)
-        for outcome in ("taken_up", "refused", "unreadable"):
+        for written in get_args(Written):
+            self._impressions.labels(written)
+        for outcome in get_args(Update):
             self._updates.labels(outcome)
 
     def begin(self) -> None:
@@ -117,6 +121,10 @@ class Metrics:
     def feed_failed(self, operation: Operation) -> None:
         """A call of the feed failed."""
         self._failures.labels(operation).inc()
+
+    def impressions(self, outcome: Written, answers: int) -> None:
+        """So many answers reached the feed, or did not."""
+        self._impressions.labels(outcome).inc(answers)
 
     def model_seen(self, outcome: Update) -> None:
         """CURRENT named another model, and this became of it."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
 from recsys import artifact
@@ -39,20 +39,65 @@ class Published:
         *,
         accept: Callable[[Ranker], Awaitable[None]] | None = None,
         seen: Callable[[Update], None] = lambda _: None,
+        beside: Collection[str] = (),
     ) -> None:
         """`accept` makes a ranker ready; ModelError says that its model cannot be served here.
-        `seen` is told what became of a newly published one."""
+        `seen` is told what became of a newly published one. `beside`: versions that experiments
+        need as well."""
         self._models = models
         self._accept = accept
         self._seen = seen
         self.ranker = _verified(models, open_current(models).version)
         self._refused: str | None = None
+        self._wanted = beside
+        self.beside: dict[str, Ranker] = {}
+        """by version, those of the wanted ones that can be served"""
+        self._unfit: set[str] = set()
+        self._lacking: dict[str, str] = {}
+        """why, as it was logged"""
+
+    @property
+    def rankers(self) -> list[Ranker]:
+        """All that answer."""
+        return [self.ranker, *self.beside.values()]
 
     async def follow(self, every_seconds: float) -> None:
         """Take up each newly published model; a broken one is refused and the old one stays."""
         while True:
             await asyncio.sleep(every_seconds)
             await self.refresh()
+            await self.look_beside()
+
+    async def look_beside(self) -> None:
+        """Open the wanted versions that are there, and let go of those that are gone: so every
+        worker says the same of an experiment."""
+        for version in self._wanted:
+            if not artifact.is_there(self._models, version):
+                self.beside.pop(version, None)
+                self._unfit.discard(version)
+                self._lacks(version, f"there is no model {version} in {self._models}")
+            elif version not in self.beside and version not in self._unfit:
+                await self._open_beside(version)
+
+    async def _open_beside(self, version: str) -> None:
+        try:
+            ranker = await asyncio.to_thread(_verified, self._models, version)
+            if self._accept is not None:
+                await self._accept(ranker)
+        except ModelError as error:
+            self._unfit.add(version)
+            self._lacks(version, str(error))
+        except (OSError, FeedError) as error:  # look again
+            self._lacks(version, str(error))
+        else:
+            self.beside[version] = ranker
+            self._lacking.pop(version, None)
+            log.info("model %s serves an experiment", version, extra={"model_version": version})
+
+    def _lacks(self, version: str, why: str) -> None:
+        if self._lacking.get(version) != why:
+            log.error("an experiment stops, all get the published model: %s", why)
+        self._lacking[version] = why
 
     async def refresh(self) -> None:
         """Look at CURRENT once."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from recsys.errors import FeedError
 from serving.feed.contract import Feed
@@ -18,13 +18,14 @@ async def take_up(feed: Feed, ranker: Ranker) -> None:
         ranker.hear(news, number=number)
 
 
-async def follow(feed: Feed, ranker: Callable[[], Ranker], every_seconds: float) -> None:
+async def follow(feed: Feed, rankers: Callable[[], Iterable[Ranker]], every_seconds: float) -> None:
     """Go on taking up news. While the feed fails, what was heard before holds."""
     failing = False
     while True:
         await asyncio.sleep(every_seconds)
         try:
-            await take_up(feed, ranker())
+            for ranker in rankers():
+                await take_up(feed, ranker)
             failing = False
         except FeedError as error:
             if not failing:

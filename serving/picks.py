@@ -16,3 +16,5 @@ class Pick(NamedTuple):
     every_days: int = 0
     entry: int = NOWHERE
     """of the model's neighbours: where another product pointed here most"""
+    chance: float = 1.0
+    """that it stands in this list, where that was drawn"""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from serving.rotation import Rotation
 from serving.rules import Rules
 
 Kind: TypeAlias = Literal["home", "product", "cart", "search"]
@@ -25,10 +26,12 @@ class Placement:
     """where the request states none; None is as many as there are candidates"""
     rest_hours: float | None = None
     """None is the service's"""
+    rotation: Rotation | None = None
+    """what becomes of products that were shown again and again; None is nothing"""
 
 
 BUILT_IN = {
-    "home": Placement("home", frozenset(("member", "new"))),
+    "home": Placement("home", frozenset(("member", "new")), rotation=Rotation()),
     "product": Placement("product", frozenset(("page", "member"))),
     "cart": Placement("cart", frozenset(("page", "member"))),
     # what was searched for is shown, bought a moment ago or not, in all its variants

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -10,6 +10,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
@@ -20,8 +21,12 @@ from pydantic import (
 from recsys.errors import FilterError, SettingsError
 from recsys.filters import parse
 from recsys.model import Model
+from serving import experiments_file
+from serving.experiments import Experiment
+from serving.feed.impressions import KEPT_DAYS, MOST_SHOWINGS
 from serving.masks import Masks
 from serving.placements import BUILT_IN, Kind, Placement, Source
+from serving.rotation import Rotation
 from serving.rules import AtMost, Boost, Pin, Rules
 
 
@@ -58,6 +63,20 @@ class _Boost(_Part):
     logit: Annotated[float, Field(ge=-100, le=100)]
 
 
+_USUAL = Rotation()
+
+
+class _Rotation(_Part):
+    showings: Annotated[int, Field(ge=1, le=MOST_SHOWINGS)] = _USUAL.showings
+    days: Annotated[float, Field(gt=0, le=KEPT_DAYS)] = _USUAL.days
+    logit: Annotated[float, Field(gt=0, le=100)] = _USUAL.logit
+
+
+def _said(rotate: object) -> object:
+    """false is nothing, too."""
+    return None if rotate is False else rotate
+
+
 class _Placement(_Part):
     """What the file may say of one; what it leaves out is as in the placement that it is like."""
 
@@ -71,6 +90,7 @@ class _Placement(_Part):
     boosts: list[_Boost] = []
     bury: _Filter | None = None
     pins: dict[Annotated[int, Field(ge=1)], Annotated[str, Field(min_length=1)]] = {}
+    rotate: Annotated[_Rotation | None, BeforeValidator(_said)] = None
 
     @model_validator(mode="after")
     def _pins_once(self) -> Self:
@@ -80,7 +100,14 @@ class _Placement(_Part):
 
 
 _FILE = TypeAdapter(dict[_Name, _Placement])
-_KEYS = [*_Placement.model_fields, *_AtMost.model_fields, *_Boost.model_fields]
+_KEYS = [
+    *_Placement.model_fields,
+    *_AtMost.model_fields,
+    *_Boost.model_fields,
+    *_Rotation.model_fields,
+]
+_EXPERIMENTS = "experiments"
+"""a key beside the placements, and no placement's name"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +116,13 @@ class Placements:
 
     named: Mapping[str, Placement]
     path: Path | None = None
+    experiments: Mapping[str, Experiment] = field(default_factory=dict)
+    """by the placement that each changes"""
+
+    @property
+    def models(self) -> frozenset[str]:
+        """The versions that experiments need beside the published one."""
+        return frozenset().union(*(one.models for one in self.experiments.values()))
 
     def check(self, model: Model) -> None:
         """SettingsError for a filter that asks what this model's products do not have."""
@@ -132,12 +166,11 @@ def load_placements(path: Path | None) -> Placements:
         raise SettingsError(f"the placements file {path} cannot be read: {error}") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"the placements file {path} is not YAML: {error}") from None
+    tried = data.pop(_EXPERIMENTS, {}) if isinstance(data, dict) else {}
     try:
         stated = _FILE.validate_python({} if data is None else data)
     except ValidationError as error:
-        raise SettingsError(
-            "\n".join(_problem(path, node, dict(one)) for one in error.errors())
-        ) from None
+        raise _problems(path, node, error, [], _KEYS) from None
     own = {}
     for name, body in stated.items():
         if (name in BUILT_IN) == (body.like is not None):
@@ -145,7 +178,17 @@ def load_placements(path: Path | None) -> Placements:
             known = "is built in" if body.like else "is the shop's own"
             raise SettingsError(f"{path}:{_line(node, [name])}: {name} {known}; {mend}")
         own[name] = _placement(body, BUILT_IN[body.like or name])
-    return Placements({**BUILT_IN, **own}, path)
+    named = {**BUILT_IN, **own}
+    try:
+        whole = experiments_file.FILE.validate_python(tried)
+        experiments = experiments_file.experiments(whole, named)
+    except ValidationError as error:
+        raise _problems(path, node, error, [_EXPERIMENTS], experiments_file.KEYS) from None
+    except experiments_file.SlipError as error:
+        where = [_EXPERIMENTS, *error.where]
+        place = f"{path}:{_line(node, where)}: {'.'.join(map(str, where))}"
+        raise SettingsError(f"{place}: {error}") from None
+    return Placements(named, path, experiments)
 
 
 def _placement(body: _Placement, like: Placement) -> Placement:
@@ -160,7 +203,10 @@ def _placement(body: _Placement, like: Placement) -> Placement:
         tuple(Pin(*pin) for pin in body.pins.items()),
     )
     sources = like.sources if body.sources is None else frozenset(body.sources)
-    return replace(like, sources=sources, rules=rules, **stated)
+    rotation = like.rotation
+    if "rotate" in body.model_fields_set:
+        rotation = None if body.rotate is None else Rotation(**body.rotate.model_dump())
+    return replace(like, sources=sources, rules=rules, rotation=rotation, **stated)
 
 
 def _filters(rules: Rules) -> list[tuple[str, str]]:
@@ -170,12 +216,21 @@ def _filters(rules: Rules) -> list[tuple[str, str]]:
     return [(key, text) for key, text in named if text is not None]
 
 
-def _problem(path: Path, node: yaml.Node | None, error: dict[str, Any]) -> str:
-    where = [part for part in error["loc"] if part != "[key]"]
+def _problems(
+    path: Path, node: yaml.Node | None, error: ValidationError, above: list[str], keys: list[str]
+) -> SettingsError:
+    found = (dict(one) for one in error.errors())
+    return SettingsError("\n".join(_problem(path, node, one, above, keys) for one in found))
+
+
+def _problem(
+    path: Path, node: yaml.Node | None, error: dict[str, Any], above: list[str], keys: list[str]
+) -> str:
+    where = [*above, *(part for part in error["loc"] if part != "[key]")]
     place, name = f"{path}:{_line(node, where)}", ".".join(map(str, where))
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(where[-1]), _KEYS, 1, 0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(_KEYS)}"
+        near = difflib.get_close_matches(str(where[-1]), keys, 1, 0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(keys)}"
         return f"{place}: {name}: unknown key; {hint}"
     if error["type"] == "dict_type" and not where:
         return f"{place}: the file must hold placements by name, such as home: {{limit: 10}}"

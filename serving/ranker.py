@@ -92,6 +92,8 @@ class Ranker:
         outside: Rows = NO_ROWS,
         pinned: Rows = NO_ROWS,
         new_for: str | None = None,
+        rotated: Rows = NO_ROWS,
+        fall: float = 0.0,
     ) -> Listed:
         """The best under a view's rules at `now` (days since 1970): see `kernel.best_list`.
 
@@ -121,6 +123,8 @@ class Ranker:
             today,
             self._exploring,
             luck,
+            rotated,
+            np.float32(fall),
             now,
             limit,
         )

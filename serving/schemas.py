@@ -99,6 +99,8 @@ class Recommendations(msgspec.Struct, frozen=True, gc=False, omit_defaults=True)
     request_id: str
     model_version: str
     items: list[Item]
+    variant: str | None = None
+    """EXPERIMENT:VARIANT, where the placement is in an experiment"""
     debug: Debug | None = None
 
 
@@ -259,6 +261,8 @@ class Ready(BaseModel):
     feed_answers: bool
     """when it was last asked"""
     answers_from: Literal["model and feed", "model alone"]
+    experiments: dict[str, bool]
+    """whether each runs: false where a model that it needs is gone"""
     blas_threads: int
 
 

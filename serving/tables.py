@@ -93,6 +93,8 @@ class Listed(NamedTuple):
     """so many keep every limit; the rest was chosen because nothing else was left"""
     new: int
     """so many of the last places then went to new products; part and score are of what was there"""
+    chances: Doubles
+    """shape (products,): that each stands there; empty where nothing was drawn"""
 
 
 NO_ROWS = np.zeros(0, np.int32)

@@ -8,6 +8,7 @@ from time import monotonic
 
 from recsys.errors import FeedError
 from serving.feed.contract import Appended, Event, Feed, Recent
+from serving.feed.impressions import Impression, Notice
 from serving.metrics import Metrics, Operation
 
 log = logging.getLogger(__name__)
@@ -41,15 +42,21 @@ class WatchedFeed:
         return self.failures == 0
 
     async def recent(
-        self, subject: str, *, after: Mapping[int, int], limit: int, about: Mapping[str, str]
+        self,
+        subject: str,
+        *,
+        after: Mapping[int, int],
+        limit: int,
+        about: Mapping[str, str],
+        shown: bool = False,
     ) -> Recent:
-        """The subject's latest events, none where the feed fails; a log line carries `about`."""
+        """See Feed; nothing where it fails. A log line carries `about`."""
         if self._hangs and (self._asking or monotonic() < self._ask_again):
             return self._alone(subject, after)
         begun = monotonic()
         self._asking = True
         try:
-            found = await self.feed.recent(subject, after=after, limit=limit)
+            found = await self.feed.recent(subject, after=after, limit=limit, shown=shown)
         except FeedError as error:
             self._failed("recent", error, about=about, begun=begun)
             return self._alone(subject, after)
@@ -71,6 +78,15 @@ class WatchedFeed:
             self._mended()
         self._metrics.sent(stored.new, stored.duplicates)
         return stored
+
+    async def show(self, impressions: Sequence[Impression], notices: Sequence[Notice]) -> None:
+        """See Feed; FeedError is counted. Whether lists may wait for the feed is none of its
+        business: it waits on its own."""
+        try:
+            await self.feed.show(impressions, notices)
+        except FeedError:
+            self._metrics.feed_failed("show")
+            raise
 
     async def hear(self) -> None:
         """Learn who was erased, to hide them also while the feed fails; FeedError where it does."""

@@ -47,6 +47,7 @@ OFF_THE_REQUEST_PATH = {
     "serving/cli.py",
     "serving/drain.py",
     "serving/erasing.py",
+    "serving/drain_impressions.py",
     "serving/drain_told.py",
     "serving/parts.py",
 }

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -18,13 +18,14 @@ from recsys.dataset import Dataset
 from recsys.errors import DataError
 from training import page
 from training import publish as publishing
+from training.compare import compare
 from training.config import TrainingSettings
 from training.doctor import examine
 from training.evaluate import evaluate
 from training.importers import ImportReport, import_complete_journey, import_csv
 from training.run import describe, recipe_of, train
 from training.shop import load
-from training.show import show_evaluation, show_examination, show_import
+from training.show import show_comparison, show_evaluation, show_examination, show_import
 from training.splits import SplitName
 
 META = "guesslike.training"
@@ -42,7 +43,9 @@ class Composition:
 
 app = typer.Typer(no_args_is_help=True)
 importing = typer.Typer(no_args_is_help=True, help="Turn files into a dataset.")
-models_app = typer.Typer(no_args_is_help=True, help="List, publish and roll back versions.")
+models_app = typer.Typer(
+    no_args_is_help=True, help="List, publish, roll back and compare versions."
+)
 app.add_typer(importing, name="import")
 app.add_typer(models_app, name="models")
 
@@ -234,6 +237,36 @@ def rollback_model(ctx: typer.Context, as_json: Json = False) -> None:
     _show_publication(publishing.rollback(at.models, now=at.now()), as_json=as_json)
 
 
+@models_app.command("compare")
+def compare_models(
+    ctx: typer.Context,
+    first: Annotated[str, typer.Argument(metavar="A", help="EXPERIMENT:VARIANT, or a version.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Likewise.")],
+    dataset: Annotated[Path, typer.Option(help="The dataset with the drained impressions.")],
+    window: Annotated[
+        str, typer.Option(help="An event goes back to a list of at most so long ago.")
+    ] = "7d",
+    split: Annotated[str, typer.Option(help="How members were to be drawn to A and B.")] = "1:1",
+    as_json: Json = False,
+) -> None:
+    """What members did who were shown A or B: clicks, conversion, revenue, with intervals.
+
+    Exits with 1 if the members were not split as they were meant to be.
+    """
+    with busy(as_json) as step:
+        step("reading impressions and events")
+        found = compare(
+            Dataset(dataset), (first, second),
+            window=timedelta(days=_days(window, "--window")), split=_ratio(split),
+        )  # fmt: skip
+    if as_json:
+        print_json(found.report())
+    else:
+        show_comparison(Console(), found)
+    if found.withheld is not None:
+        raise typer.Exit(1)
+
+
 def composition(ctx: typer.Context) -> Composition:
     """What guesslike.py handed in."""
     return cast(Composition, ctx.meta[META])
@@ -286,8 +319,17 @@ def _midnight(day: datetime | None) -> datetime | None:
     return None if day is None else day.replace(tzinfo=UTC)
 
 
-def _days(text: str) -> float:
+def _ratio(text: str) -> tuple[float, float]:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)", text.strip())
+    if not found or not (float(found[1]) and float(found[2])):
+        raise DataError(
+            f"--split {text!r} is no ratio; write the two shares, such as 1:1 or 0.8:0.2"
+        )
+    return float(found[1]), float(found[2])
+
+
+def _days(text: str, option: str = "--horizon") -> float:
     found = re.fullmatch(r"(\d+)\s*d(ays?)?", text.strip())
     if not found or int(found[1]) == 0:
-        raise DataError(f"--horizon {text!r} is no length; write days, such as 7d")
+        raise DataError(f"{option} {text!r} is no length; write days, such as 7d")
     return float(found[1])

@@ -1,7 +1,7 @@
 """Which version the shop sees: publish behind a gate, roll back, keep a few."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -142,12 +142,14 @@ def _trail(models: Path) -> list[str]:
     return trail
 
 
-def prune(models: Path, *, keep: int, before: datetime | None = None) -> list[str]:
-    """Delete all but the latest `keep` versions, and any written before an instant; never the
-    published one."""
+def prune(
+    models: Path, *, keep: int, before: datetime | None = None, spared: Collection[str] = ()
+) -> list[str]:
+    """Delete all but the latest `keep` versions and the spared ones, and any written before an
+    instant; never the published one."""
     current = artifact.current(models)
     versions = artifact.versions(models)
-    doomed = set(versions[:-keep])
+    doomed = set(versions[:-keep]).difference(spared)
     if before is not None:
         doomed |= {one for one in versions if artifact.written(models, one) < before}
     gone = [version for version in versions if version in doomed and version != current]

@@ -2,7 +2,10 @@
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from recsys.comparison import CONFIDENCE, Estimate
+from training.compare import Comparison
 from training.doctor import Examination
 from training.evaluate import Evaluation
 from training.importers import ImportReport
@@ -50,3 +53,33 @@ def show_examination(console: Console, found: Examination) -> None:
     for place in found.placements:
         verdict = "[green]yes[/green]" if place.carried else "[red]no[/red]"
         console.print(f"{place.placement}: {verdict}, {place.because}")
+
+
+def show_comparison(console: Console, found: Comparison) -> None:
+    """Both sides and their difference, or why there is none."""
+    for arm in found.arms:
+        console.print(
+            f"{arm.name}: {arm.members:,} members, {arm.impressions:,} lists", markup=False
+        )
+    if found.both:
+        console.print(f"{found.both:,} members were shown both and are left out.")
+    if found.withheld is not None:
+        console.print(f"[red]No comparison[/red]: {found.withheld}.")
+        return
+    console.print(f"The split is as meant (chance {found.split_chance:.2g}).")
+    first, second = found.arms
+    title = f"per member, with intervals of {CONFIDENCE:.0%}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for name in (first.name, second.name, "difference"):
+        table.add_column(Text(name), justify="right")
+    for one, gap in found.differences.items():
+        clear = "" if gap.low <= 0 <= gap.high else " *"
+        cells = [_interval(arm.measures[one]) for arm in found.arms]
+        table.add_row(one, *cells, _interval(gap, sign="+") + clear)
+    console.print(table)
+    console.print("* zero is outside the interval")
+
+
+def _interval(one: Estimate, sign: str = "") -> str:
+    return f"{one.value:{sign}.4f} ({one.low:{sign}.4f} to {one.high:{sign}.4f})"

@@ -86,10 +86,10 @@ class Dataset:
         """The columns that a row without `valid_from` serves at any instant."""
         return TABLES[table].static | frozenset(self.origin().get("static", {}).get(table, ()))
 
-    def feed_sequences(self) -> dict[int, int]:
+    def feed_sequences(self, table: str = "events") -> dict[int, int]:
         """The last drained sequence number of each shard, from the names of the parts."""
         last: dict[int, int] = {}
-        for path in self.files("events"):
+        for path in self.files(table):
             if named := _FEED_PART.fullmatch(path.name):
                 shard, _, to = (int(number) for number in named.groups())
                 last[shard] = max(to, last.get(shard, to))

@@ -5,12 +5,13 @@ records the last number it contains, so serving is that model plus the events af
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 
 from recsys.ids import stable_hash
+from serving.feed.impressions import Impression, Notice, Shown
 from serving.feed.news import ProductChange, ProductNews
 
 KEPT_RECENT = 1000
@@ -65,6 +66,8 @@ class Recent:
     """in sequence order, newest last; with those of visitors among them, by occurred_at"""
     hidden: bool = False
     """the member was erased after what `after` covers, and is a stranger to that model"""
+    shown: Shown = field(default_factory=dict)
+    """where it was asked for"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +127,14 @@ class Feed(Protocol):
         A batch's events in one shard are stored together or not at all.
         """
 
-    async def recent(self, subject: str, *, after: Mapping[int, int], limit: int) -> Recent:
+    async def recent(
+        self, subject: str, *, after: Mapping[int, int], limit: int, shown: bool = False
+    ) -> Recent:
         """The subject's latest events numbered above after[shard] (default 0), one round trip.
 
         At most `limit` of them, and none beyond the latest KEPT_RECENT. Of a member who was
         identified as a visitor those of the visitor, too, for one more trip: see `marks.of_member`.
+        `shown` brings along what the subject was shown of late.
         """
 
     async def last_sequences(self) -> dict[int, int]:
@@ -148,7 +154,8 @@ class Feed(Protocol):
         """The range is in the dataset for good. Again is no harm."""
 
     async def trim(self, shard: int, up_to: int, *, now: int) -> None:
-        """Forget events numbered up to `up_to`, which must be confirmed."""
+        """Forget events numbered up to `up_to`, which must be confirmed; and what was shown to
+        subjects that have been shown nothing for KEPT_DAYS."""
 
     async def tell(self, changes: Sequence[ProductChange]) -> None:
         """Take up news of products, all or none; when this returns they survive a kill."""
@@ -175,6 +182,21 @@ class Feed(Protocol):
         Not under the promise of `append`: the latest of them are kept, and where a call is made
         again a batch may be there twice.
         """
+
+    async def show(self, impressions: Sequence[Impression], notices: Sequence[Notice]) -> None:
+        """Keep what was shown, and count what was noticed. Not under the promise of `append`: some
+        of it may be lost, or counted twice where a call is made again."""
+
+    async def last_impressions(self) -> dict[int, int]:
+        """The number of each shard's latest batch of impressions; 0 where there was none."""
+
+    async def read_impressions(
+        self, shard: int, *, after: int, limit: int
+    ) -> list[tuple[int, list[Impression]]]:
+        """The next `limit` batches that are still there, in order, with their numbers."""
+
+    async def forget_impressions(self, shard: int, up_to: int) -> None:
+        """Batches up to this number are in the dataset."""
 
     async def close(self) -> None:
         """Finish what was accepted and let go of the store."""

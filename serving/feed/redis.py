@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -21,8 +22,10 @@ from serving.feed.contract import (
     shard_of,
     subject,
 )
+from serving.feed.impressions import Impression, Notice, decode_shown
 from serving.feed.marks import erasure, identification
 from serving.feed.news import ProductChange, ProductNews
+from serving.feed.redis_impressions import RedisImpressions
 from serving.feed.redis_keys import MARK, errors, key_of, listed, subject_key
 from serving.feed.redis_marks import RedisMarks
 
@@ -63,6 +66,7 @@ class RedisFeed:
         self._tell = client.register_script(scripts.TELL)
         self._told = client.register_script(scripts.TOLD)
         self._marks = RedisMarks(client, where=where, shards=shards)
+        self._impressions = RedisImpressions(client, where=where, shards=shards)
         self._exchange = client.register_script(counts.EXCHANGE)
 
     async def append(self, events: Sequence[Event], *, now: int) -> Appended:
@@ -91,21 +95,28 @@ class RedisFeed:
             values += (event.event_id, body.encode(event), place)
         return int(await self._append(keys=keys, args=values))
 
-    async def recent(self, subject: str, *, after: Mapping[int, int], limit: int) -> Recent:
+    async def recent(
+        self, subject: str, *, after: Mapping[int, int], limit: int, shown: bool = False
+    ) -> Recent:
         """See Feed."""
         shard = shard_of(subject, self.shards)
         if (limit := min(limit, KEPT_RECENT)) < 1:
             return Recent([])
+        first, packed_shown = -limit - 1, None  # one more than wanted: the last may be a mark
         with errors(self._where):
-            # one more than wanted: the last may be a mark
-            found = await listed(self._client.lrange(subject_key(shard, subject), -limit - 1, -1))
+            if shown:
+                found, packed_shown = await self._impressions.recent(shard, subject, first)
+            else:
+                found = await listed(self._client.lrange(subject_key(shard, subject), first, -1))
         mark = found.pop()[1:] if found and found[-1].startswith(MARK) else None
         beyond = after.get(shard, 0)
         numbered = (element.partition(b" ") for element in found[-limit:])
         own = [body.decode_recent(packed) for seq, _, packed in numbered if int(seq) > beyond]
+        seen = {} if packed_shown is None else decode_shown(packed_shown)
         if mark is None or not subject.startswith("m:"):
-            return Recent(own)
-        return await self._marks.recent(subject, mark, own, after=after, limit=limit)
+            return Recent(own, shown=seen)
+        marked = await self._marks.recent(subject, mark, own, after=after, limit=limit)
+        return replace(marked, shown=seen)
 
     async def last_sequences(self) -> dict[int, int]:
         """See Feed."""
@@ -135,7 +146,7 @@ class RedisFeed:
             raise ValueError(f"{fixed} was not fixed")
 
     async def trim(self, shard: int, up_to: int, *, now: int) -> None:
-        """See Feed."""
+        """See Feed. What was shown to idle subjects goes by itself, by Redis' own clock."""
         with errors(self._where):
             mark = await listed(self._client.hmget(key_of(shard, "mark"), ["drained", "trimmed"]))
         drained, trimmed = (int(number or 0) for number in mark)
@@ -179,6 +190,7 @@ class RedisFeed:
     async def erase(self, member_id: str, *, event_id: str, until: int, now: int) -> None:
         """See Feed."""
         await self._marks.erase(erasure(member_id, event_id=event_id, until=until), now=now)
+        await self._impressions.erase(member_id)
 
     async def erased(self) -> dict[str, tuple[int, int]]:
         """See Feed."""
@@ -190,6 +202,24 @@ class RedisFeed:
         with errors(self._where):
             number, *found = await self._exchange(keys=[key_of(0, "counts")], args=values)
         return int(number), found
+
+    async def show(self, impressions: Sequence[Impression], notices: Sequence[Notice]) -> None:
+        """See Feed."""
+        await self._impressions.show(impressions, notices)
+
+    async def last_impressions(self) -> dict[int, int]:
+        """See Feed."""
+        return await self._impressions.last()
+
+    async def read_impressions(
+        self, shard: int, *, after: int, limit: int
+    ) -> list[tuple[int, list[Impression]]]:
+        """See Feed."""
+        return await self._impressions.read(shard, after=after, limit=limit)
+
+    async def forget_impressions(self, shard: int, up_to: int) -> None:
+        """See Feed."""
+        await self._impressions.forget(shard, up_to)
 
     async def close(self) -> None:
         """See Feed."""

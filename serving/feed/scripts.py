@@ -5,7 +5,8 @@ All keys of shard S are in the hash slot {guesslike:S}:
   {guesslike:S}:seen         sorted set: event id, scored with the time it was accepted
   {guesslike:S}:mark         hash: last, drained, fixed, trimmed, at (latest time accepted)
   {guesslike:S}:s:<subject>  list, newest last: "<seq> <body>"; behind them may be a mark, "@…"
-What sets marks is in mark_scripts.py, what workers tell each other of their callers in counts.py.
+What sets marks is in mark_scripts.py, what workers tell each other of their callers in counts.py;
+impressions are in impression_scripts.py.
 
 News of products are in slot {guesslike:0}:
   {guesslike:0}:news         hash: product id -> JSON of what is said of it

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from recsys.errors import FeedError
-from serving.feed import body, counts, news, sqlite_marks
+from serving.feed import body, counts, news, sqlite_impressions, sqlite_marks
 from serving.feed.contract import (
     KEPT_RECENT,
     REMEMBERED_US,
@@ -25,6 +25,7 @@ from serving.feed.contract import (
     RecentEvent,
     subject,
 )
+from serving.feed.impressions import Impression, Notice, Shown, decode, decode_shown
 from serving.feed.marks import erasure, identification
 from serving.feed.news import ProductChange, ProductNews
 from serving.feed.recents import EVENTS, Recents
@@ -74,11 +75,20 @@ class SqliteFeed:
         rows = [(event.event_id, now, subject(event), body.encode(event)) for event in events]
         return await self._write(partial(_insert, rows))
 
-    async def recent(self, subject: str, *, after: Mapping[int, int], limit: int) -> Recent:
+    async def recent(
+        self, subject: str, *, after: Mapping[int, int], limit: int, shown: bool = False
+    ) -> Recent:
         """See Feed."""
         if (limit := min(limit, KEPT_RECENT)) < 1:
             return Recent([])
-        beyond = after.get(0, 0)
+        found = self._recent(subject, after.get(0, 0), limit)
+        return Recent(found.events, found.hidden, self._shown(subject)) if shown else found
+
+    def _shown(self, subject: str) -> Shown:
+        found = self._read(sqlite_impressions.SHOWN, (subject,))
+        return decode_shown(found[0][0]) if found else {}
+
+    def _recent(self, subject: str, beyond: int, limit: int) -> Recent:
         if limit <= EVENTS:
             return self._recents.latest(subject, after=beyond, limit=limit)
         own = [event for _, event in self._latest(subject, beyond, limit)]
@@ -138,6 +148,11 @@ class SqliteFeed:
         self._recents.drop()
         while await self._write(partial(_forget, now - REMEMBERED_US)) == TRIM_ROWS:
             pass
+        step: str | None = ""
+        while step is not None:
+            step = await self._write(
+                partial(sqlite_impressions.forget_idle, now // 60_000_000, step)
+            )
 
     async def tell(self, changes: Sequence[ProductChange]) -> None:
         """See Feed."""
@@ -159,6 +174,7 @@ class SqliteFeed:
         """See Feed."""
         entry = erasure(member_id, event_id=event_id, until=until)
         await self._write(partial(sqlite_marks.erase, entry, now))
+        await self._write(partial(sqlite_impressions.erase, member_id))
 
     async def erased(self) -> dict[str, tuple[int, int]]:
         """See Feed."""
@@ -170,6 +186,27 @@ class SqliteFeed:
             return await self._write(partial(counts.exchange, batch, after))
         with errors(self._path):
             return counts.exchange(None, after, self._reader)
+
+    async def show(self, impressions: Sequence[Impression], notices: Sequence[Notice]) -> None:
+        """See Feed."""
+        await self._write(partial(sqlite_impressions.show, impressions, notices))
+
+    async def last_impressions(self) -> dict[int, int]:
+        """See Feed."""
+        return {0: self._read(sqlite_impressions.LAST, ())[0][0]}
+
+    async def read_impressions(
+        self, shard: int, *, after: int, limit: int
+    ) -> list[tuple[int, list[Impression]]]:
+        """See Feed."""
+        _only(shard)
+        found = self._read(sqlite_impressions.READ, (after, limit))
+        return [(number, decode(batch)) for number, batch in found]
+
+    async def forget_impressions(self, shard: int, up_to: int) -> None:
+        """See Feed."""
+        _only(shard)
+        await self._write(partial(sqlite_impressions.forget, up_to))
 
     async def close(self) -> None:
         """See Feed."""

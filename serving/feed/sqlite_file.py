@@ -7,9 +7,10 @@ from pathlib import Path
 
 from recsys.errors import FeedError
 from serving.feed import counts
+from serving.feed.sqlite_impressions import SCHEMA as _IMPRESSIONS
 from serving.feed.sqlite_marks import SCHEMA as _MARKS
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x6775_6C66
 """Marks the file as a feed of ours: "gulf" in ASCII."""
 BUSY_SECONDS = 5
@@ -39,7 +40,7 @@ CREATE TABLE news (
   facts BLOB NOT NULL
 ) STRICT;
 """
-"""what version 2 adds; version 3 adds _MARKS and counts.SCHEMA"""
+"""what version 2 adds; version 3 adds _MARKS and counts.SCHEMA, version 4 _IMPRESSIONS"""
 
 
 def connect(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
@@ -68,7 +69,7 @@ def _prepare(path: Path, writer: sqlite3.Connection) -> None:
     writer.execute("BEGIN IMMEDIATE")
     try:
         version = _ours(path, writer)
-        for script in (_SCHEMA, _NEWS, _MARKS + counts.SCHEMA)[version:]:
+        for script in (_SCHEMA, _NEWS, _MARKS + counts.SCHEMA, _IMPRESSIONS)[version:]:
             for statement in script.split(";\n"):
                 writer.execute(statement)
         writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")

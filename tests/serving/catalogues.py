@@ -168,6 +168,7 @@ class Wanted:
     filter: str | None = None
     region: str | None = None
     candidates: list[int] | None = None
+    rotated: list[int] = field(default_factory=list)
 
     @property
     def rules(self) -> Rules:
@@ -177,6 +178,12 @@ class Wanted:
 def lift(catalogue: Catalogue, wanted: Wanted, row: int) -> float:
     product = catalogue.products[row]
     return sum(one.logit for one in wanted.rules.boosts if FILTERS[one.filter](product))
+
+
+def fall(wanted: Wanted, row: int) -> float:
+    """No product of these catalogues is bought again and again."""
+    rotation = wanted.placement.rotation
+    return rotation.logit if rotation and row in wanted.rotated else 0.0
 
 
 def allowed(catalogue: Catalogue, wanted: Wanted, row: int) -> bool:
@@ -225,7 +232,10 @@ def page_list(catalogue: Catalogue, wanted: Wanted) -> list[int]:
     if "page" not in wanted.placement.sources:
         return []
     score = pointed_at(catalogue, [(seed, 1.0) for seed in wanted.seeds])
-    score = {row: total * math.exp(lift(catalogue, wanted, row)) for row, total in score.items()}
+    score = {
+        row: total * math.exp(lift(catalogue, wanted, row) - fall(wanted, row))
+        for row, total in score.items()
+    }
     return [row for row in by_score(score) if allowed(catalogue, wanted, row)]
 
 
@@ -251,7 +261,7 @@ def member_list(catalogue: Catalogue, wanted: Wanted, model: Model) -> list[int]
             logit += float((clock @ weights.part(features.CLOCK))[0])
         session = features.session(np.array([near.get(row, 0.0)], np.float32))
         logit += float((session @ weights.part(features.SESSION))[0])
-        score[row] = logit + lift(catalogue, wanted, row)
+        score[row] = logit + lift(catalogue, wanted, row) - fall(wanted, row)
     return [row for row in by_score(score) if allowed(catalogue, wanted, row)]
 
 
@@ -301,7 +311,7 @@ def expected(catalogue: Catalogue, wanted: Wanted, model: Model) -> Answer:
     whole = [
         *page_list(catalogue, wanted),
         *member_list(catalogue, wanted, model),
-        *shelf(catalogue, wanted),
+        *sorted(shelf(catalogue, wanted), key=lambda row: row in wanted.rotated),
     ]
     bury = FILTERS[wanted.rules.bury] if wanted.rules.bury else lambda _: False
     order = sorted(dict.fromkeys(whole), key=lambda row: bury(catalogue.products[row]))

@@ -48,6 +48,13 @@ def service(home: Path, feed_url: str, clock: Clock | None = None, **settings: A
     return Service(home / "models", feed_url, ServingSettings(**settings), TERMS, clock or Clock())
 
 
+def unrotated(folder: Path) -> Path:
+    """A placements file for tests that ask for one list again and again."""
+    path = folder / "unrotated.yaml"
+    path.write_text("home: {rotate: false}")
+    return path
+
+
 @asynccontextmanager
 async def in_process(of: Service) -> AsyncIterator[httpx.AsyncClient]:
     """The app between its start and its end; defects raise here instead of a 500."""

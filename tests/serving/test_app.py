@@ -35,6 +35,7 @@ from tests.serving.live import (
     products,
     send,
     service,
+    unrotated,
 )
 from tests.small_shop import BUNDLES, MEMBERS, PRODUCTS
 
@@ -77,8 +78,9 @@ async def reader(
     small_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[httpx.AsyncClient]:
     """For tests that write nothing."""
-    feed = tmp_path_factory.mktemp("reader") / "feed.db"
-    async with in_process(service(small_model, str(feed), max_events=3)) as client:
+    folder = tmp_path_factory.mktemp("reader")
+    of = service(small_model, str(folder / "feed.db"), max_events=3, placements=unrotated(folder))
+    async with in_process(of) as client:
         yield client
 
 

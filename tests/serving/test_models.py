@@ -14,7 +14,7 @@ from recsys.errors import ModelError
 from serving.models import Published, open_current
 from serving.ranker import Ranker
 from serving.recommend import recommend
-from tests.serving.live import RECOMMENDATIONS, service, under_uvicorn
+from tests.serving.live import RECOMMENDATIONS, service, under_uvicorn, unrotated
 from tests.serving.test_recommend import wanted
 from tests.small_shop import MEMBERS
 
@@ -164,8 +164,9 @@ async def test_publishing_under_load_fails_no_request_and_mixes_no_answer(
             assert found == expected[body["model_version"]][MEMBERS[at]]
             seen.append(body["model_version"])
 
+    still = service(home, str(home / "feed.db"), placements=unrotated(home))
     async with (
-        under_uvicorn(service(home, str(home / "feed.db"))) as client,
+        under_uvicorn(still) as client,
         asyncio.TaskGroup() as clients,
     ):
         for number in range(8):

@@ -8,7 +8,7 @@ import pytest
 
 from serving.models import open_current
 from serving.ranker import Ranker
-from serving.recommend import recommend
+from serving.recommend import answered, recommend
 from tests.serving.test_recommend import DAY_US, NOW_US, happened, ids, wanted
 from tests.small_shop import MEMBERS, PRODUCTS
 
@@ -70,3 +70,18 @@ def test_they_say_what_they_are(ranker: Ranker) -> None:
     assert items[-1].reason.text == "New in the shop"
     scores = [item.score for item in items]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_what_was_drawn_carries_its_chance(ranker: Ranker) -> None:
+    last = []
+    for member in MEMBERS:
+        picks = answered(ranker, wanted(member, limit=10), []).picks
+        assert [pick.chance for pick in picks[:-1]] == [1.0] * 9, "only the last place is drawn"
+        assert picks[-1].chance == pytest.approx(10 * ranker.model.exploring)
+        last.append(picks[-1].reason == "fresh")
+    assert np.mean(last) == pytest.approx(10 * ranker.model.exploring, abs=0.11)
+    # 5 % of 20 places is one, whoever asks
+    certain = answered(ranker, wanted(MEMBERS[0], limit=20), []).picks
+    assert {pick.chance for pick in certain} == {1.0}
+    third = answered(ranker, wanted(MEMBERS[0], limit=25), []).picks
+    assert third[-2].chance + third[-1].chance in (1.25, 1.75)

@@ -186,11 +186,15 @@ def drained(home: Path) -> int:
     drain = [sys.executable, "-m", "guesslike", "drain", str(dataset), "--json"]
     ended = subprocess.run(drain, cwd=ROOT, env=environment(home), check=True, capture_output=True)
     kept = Dataset(dataset)
-    for table in ("events", "identities", "erasures"):
+    for table in ("events", "identities", "erasures", "impressions"):
         if kept.has(table):
             kept.read(table)
     assert not any(kept.rejected.values())
-    parts = [part["held"] for part in json.loads(ended.stdout)["parts"]]
+    parts = [
+        part["held"]
+        for part in json.loads(ended.stdout)["parts"]
+        if Path(part["path"]).parent.name != "impressions"
+    ]
     return sum(held["stop"] - held["start"] + 1 for held in parts)
 
 

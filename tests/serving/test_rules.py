@@ -17,7 +17,8 @@ from serving.feed.contract import RecentEvent
 from serving.models import open_current
 from serving.placements import BUILT_IN, Placement
 from serving.ranker import Ranker
-from serving.recommend import recommend, recommend_and_trace
+from serving.recommend import answered, recommend
+from serving.rotation import Rotation
 from serving.rules import Asked, AtMost, Boost, Pin, Rules
 from tests.serving.catalogues import (
     FILTERS,
@@ -76,7 +77,8 @@ def requests(draw: st.DrawFn, catalogue: Catalogue, of: Any = rules) -> Wanted:
     rows = st.integers(0, len(catalogue.products) - 1)
     kind = draw(st.sampled_from(sorted(BUILT_IN)))
     some = st.lists(rows, unique=True, max_size=4)
-    placement = Placement(BUILT_IN[kind].kind, BUILT_IN[kind].sources, draw(of))
+    rotation = draw(st.none() | st.builds(Rotation, logit=st.sampled_from([0.5, 2.0])))
+    placement = Placement(BUILT_IN[kind].kind, BUILT_IN[kind].sources, draw(of), rotation=rotation)
     return Wanted(
         placement=placement,
         limit=draw(st.integers(1, len(catalogue.products) + 2)),
@@ -87,6 +89,7 @@ def requests(draw: st.DrawFn, catalogue: Catalogue, of: Any = rules) -> Wanted:
         filter=draw(filters),
         region=draw(st.none() | st.sampled_from(["north", "south", "nowhere"])),
         candidates=draw(st.lists(rows, unique=True)) if kind == "search" else None,
+        rotated=draw(some) if rotation else [],
     )
 
 
@@ -104,6 +107,7 @@ def asked(catalogue: Catalogue, wanted: Wanted) -> tuple[Request, list[RecentEve
         candidates=None
         if wanted.candidates is None
         else [*(ids[row] for row in wanted.candidates), "unknown"],
+        rotated=[*(ids[row] for row in wanted.rotated), "unknown"] if wanted.rotated else [],
     )
     events = [
         RecentEvent("view", NOW, ids[row], None, None, None, None, None)
@@ -165,7 +169,7 @@ def test_debug_counts_what_a_recount_counts(
     wanted = data.draw(requests(catalogue))
     model = model_of(catalogue, like)
     ranker = Ranker(model)
-    items, debug = recommend_and_trace(ranker, *asked(catalogue, wanted))
+    items, _, debug = answered(ranker, *asked(catalogue, wanted), debug=True)
     truth = expected(catalogue, weighed_session(ranker, catalogue, wanted), model)
     removed, filled, products = debug.removed, debug.filled, catalogue.products
 
@@ -208,7 +212,7 @@ def test_limits_hold_where_nothing_had_to_be_relaxed(
 ) -> None:
     wanted = data.draw(requests(catalogue))
     ranker = Ranker(model_of(catalogue, like))
-    items, debug = recommend_and_trace(ranker, *asked(catalogue, wanted))
+    items, _, debug = answered(ranker, *asked(catalogue, wanted), debug=True)
     rows = [int(item.product_id[1:]) for item in items]
     pinned = [row for row, item in zip(rows, items, strict=True) if item.reason.code == "pinned"]
     if debug.filled.relaxed:
@@ -282,7 +286,7 @@ def test_new_products_keep_the_limits_too(small_model: Path) -> None:
             member_id=None, placement=Placement("home", BUILT_IN["home"].sources, limits),
             seeds=[], excluded=[], limit=10, now=NOW + day * DAY_US, rest_hours=0,
         )  # fmt: skip
-        items, debug = recommend_and_trace(ranker, request, [])
+        items, _, debug = answered(ranker, request, [], debug=True)
         brands = [model.brands[int(item.product_id[1:])] for item in items]
         assert max(map(brands.count, brands)) <= 2
         assert debug.filled.new == sum(item.reason.code == "fresh" for item in items) >= 1

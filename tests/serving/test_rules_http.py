@@ -10,7 +10,15 @@ from hypothesis import HealthCheck, given, settings
 
 from serving.schemas import Recommendations
 from tests.recsys.filter_texts import MismatchError, Written, expressions, spoilt
-from tests.serving.live import RECOMMENDATIONS, SELLABLE, in_process, items, products, service
+from tests.serving.live import (
+    RECOMMENDATIONS,
+    SELLABLE,
+    in_process,
+    items,
+    products,
+    service,
+    unrotated,
+)
 from tests.serving.test_app import fits
 from tests.small_shop import MEMBERS, PRODUCTS, SOLD_OUT, category, price
 
@@ -23,8 +31,9 @@ CHEAP = {product for product in SELLABLE["small_model"] if price(product) <= 2}
 async def reader(
     small_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[httpx.AsyncClient]:
-    feed = tmp_path_factory.mktemp("rules") / "feed.db"
-    async with in_process(service(small_model, str(feed))) as client:
+    folder = tmp_path_factory.mktemp("rules")
+    still = service(small_model, str(folder / "feed.db"), placements=unrotated(folder))
+    async with in_process(still) as client:
         yield client
 
 
@@ -91,7 +100,7 @@ async def test_debug_says_what_each_rule_took_away(reader: httpx.AsyncClient) ->
     document = (await reader.get("/openapi.json")).json()
     declared = document["paths"][RECOMMENDATIONS]["get"]["responses"]["200"]
     assert fits(answer.json(), declared["content"]["application/json"]["schema"])
-    assert set(Recommendations.__struct_fields__) == set(answer.json())
+    assert set(Recommendations.__struct_fields__) - {"variant"} == set(answer.json())
     assert "debug" not in (await reader.get(RECOMMENDATIONS)).json()
 
 

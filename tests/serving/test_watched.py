@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.redis_server import RedisServer
-from tests.serving.live import EVENTS, event, in_process, items, products, send, service
+from tests.serving.live import EVENTS, event, in_process, items, products, send, service, unrotated
 from tests.serving.test_metrics import value
 from tests.small_shop import MEMBERS
 
@@ -73,9 +73,10 @@ async def test_a_failing_feed_is_told_once_counted_and_shown_until_it_answers(
 
 
 async def test_a_hanging_feed_holds_up_one_list_at_a_time(
-    small_model: Path, server: RedisServer
+    small_model: Path, server: RedisServer, tmp_path: Path
 ) -> None:
-    async with in_process(service(small_model, server.url)) as client:
+    still = service(small_model, server.url, placements=unrotated(tmp_path))
+    async with in_process(still) as client:
         await send(client, event("view", "p10", member_id=ANN))
         with_event = await items(client, member_id=ANN)
         with server.client() as admin:

@@ -153,6 +153,7 @@ def test_rollback_without_an_earlier_version_says_so(models: Path) -> None:
 def test_pruning_keeps_the_latest_and_the_published_one(models: Path, sound: Artifact) -> None:
     first = version_of(models)
     others = [variant(models, sound, number) for number in range(1, 4)]
+    assert prune(models, keep=2, spared=others[:1]) == []
     assert prune(models, keep=2) == [others[0]]
     assert set(artifact.versions(models)) == {first, *others[1:]}
     assert prune(models, keep=5) == []
@@ -166,7 +167,8 @@ def test_pruning_takes_what_is_too_old_but_for_the_published_one(
     for version in (first, others[0]):
         os.utime(models / version / artifact.MANIFEST, (END.timestamp(), END.timestamp()))
     assert prune(models, keep=5, before=END) == []
-    assert prune(models, keep=5, before=END + timedelta(seconds=1)) == [others[0]]
+    later = END + timedelta(seconds=1)
+    assert prune(models, keep=5, before=later, spared=others) == [others[0]]
     assert set(artifact.versions(models)) == {first, others[1]}
 
 

@@ -12,6 +12,7 @@ import pytest
 from recsys.errors import FeedError
 from serving.feed import open_feed
 from serving.feed.contract import Appended, Event
+from serving.feed.impressions import Impression
 from serving.feed.news import ProductChange, ProductNews
 from serving.feed.sqlite_file import SCHEMA_VERSION
 
@@ -53,19 +54,31 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         await open_feed(str(path))
 
 
-async def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "later"),
+    [
+        (1, ("news", "mark_of", "erased", "counts", "impressions", "shown")),
+        (2, ("mark_of", "erased", "counts", "impressions", "shown")),
+        (3, ("impressions", "shown")),
+    ],
+)
+async def test_a_file_of_an_older_schema_is_brought_up_to_date(
+    tmp_path: Path, version: int, later: tuple[str, ...]
+) -> None:
     path = tmp_path / "feed.db"
     feed = await open_feed(str(path))
     await feed.append([view("e1")], now=1)
     await feed.close()
-    later = ("news", "mark_of", "erased", "counts")
-    statements(path, *(f"DROP TABLE {name}" for name in later), "PRAGMA user_version = 1")
+    gone = (f"DROP TABLE {name}" for name in later)
+    statements(path, *gone, f"PRAGMA user_version = {version}")
     feed = await open_feed(str(path))
     assert await feed.append([view("e1"), view("e2")], now=1) == Appended(1, 1)
     await feed.tell([ProductChange("p", {"in_stock": False})])
     assert (await feed.told(after=0))[1] == [ProductNews("p", in_stock=False)]
     assert await feed.identify("v", "ann", event_id="i", now=1)
     assert await feed.exchange(b"a", after=None) == (1, [])
+    await feed.show([Impression("r", "ann", None, "home", ["p"], 1)], [])
+    assert await feed.last_impressions() == {0: 1}
     await feed.close()
 
 
