@@ -1,0 +1,167 @@
+"""Which campaigns run, where one runs with at least so many pushes or not at all.
+
+Branch and bound: a node has decided some minimums and does not ask for the others, so its dual
+bounds all that may still be decided. Few campaigns have a minimum; most nodes end by their bound.
+"""
+
+import heapq
+from dataclasses import dataclass, field, replace
+from itertools import count
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from campaigns.allocation.passes import best_worths
+from campaigns.allocation.prices import SMALL, Market, anneal
+from campaigns.allocation.problem import MOST_COST, Doubles, Rules, Wide
+from campaigns.allocation.rounding import NEAR_ENOUGH, Settled, settle
+
+FREE, RUNS, CLOSED = 0, 1, -1
+MOST_NODES = 200
+"""what is left open after so many counts in the bound"""
+
+
+class Decided(NamedTuple):
+    """The best plan found, and what no plan is above."""
+
+    settled: Settled
+    bound: float
+    market: Market
+    price: Doubles
+    heat: float
+    runs: NDArray[np.bool_]
+    """shape (minimums,)"""
+
+
+@dataclass(order=True, slots=True)
+class _Node:
+    less: float
+    """minus the bound: the most promising comes first"""
+    number: int
+    state: tuple[int, ...] = field(compare=False)
+    """for each minimum FREE, RUNS or CLOSED"""
+    price: Doubles = field(compare=False)
+    fine: bool = field(compare=False)
+    """whether all members were asked for the price, or a sample"""
+
+
+def ceilings(rules: Rules, closed: NDArray[np.bool_]) -> Wide:
+    """shape (offers,): the highest cost that any limit allows, -1 where one allows no push or a
+    minimum is `closed`, shape (rules,)."""
+    size = len(rules.offsets) - 1
+    most = np.where(rules.money, np.minimum(rules.bound, MOST_COST), MOST_COST)
+    most[~rules.money & ((rules.bound == 0) | closed)] = -1
+    highest = np.full(size, MOST_COST, np.int64)
+    offer = np.repeat(np.arange(size), np.diff(rules.offsets))
+    np.minimum.at(highest, offer, most[rules.rules])
+    return highest
+
+
+def mean_gain(market: Market) -> float:
+    """What a member is worth on average where nothing has a price: the scale of all heats."""
+    best = np.zeros(market.choices.members)
+    tariff = market.tariff(np.zeros(len(market.rules.bound)))
+    market.each_block(lambda rows: best_worths(rows, market.choices, tariff, best))
+    return float(best[market.rows].mean()) if len(market.rows) else 0.0
+
+
+def last_heat(rows: int) -> float:
+    """Part of the mean gain: cold enough for a bound within about 1e-6 of the best prices' one."""
+    return 1e-5 if rows <= SMALL else 0.03 / sqrt(rows)
+
+
+def known_to(rows: int) -> float:
+    """Part of the mean gain that prices from a sample of so many members are true to."""
+    return 1 / sqrt(rows)
+
+
+def rough_prices(market: Market, gain: float, *, floor: float) -> Doubles:
+    """Prices from two samples of the members; of all where they are few."""
+    price = np.zeros(len(market.rules.bound))
+    heat = gain
+    for most in (SMALL // 8, SMALL) if len(market.rows) > SMALL else (SMALL,):
+        sample = market.sample(most)
+        if not price.any():
+            price = gain / np.maximum(np.abs(market.rules.bound) * sample.part, 1.0)
+        whole = len(sample.rows) == len(market.rows)
+        last = gain * (last_heat if whole else known_to)(len(sample.rows))
+        price = anneal(sample, price, gain=gain, heat=heat, last=last, floor=floor * sample.part)
+        heat = last
+    return price
+
+
+def fine_prices(market: Market, price: Doubles, gain: float, *, floor: float) -> Doubles:
+    """From a sample's prices to those of all members, by way of a larger sample."""
+    heat = gain * known_to(SMALL)
+    sample = market.sample(16 * SMALL)
+    if len(sample.rows) < len(market.rows):
+        last = gain * known_to(len(sample.rows))
+        price = anneal(sample, price, gain=gain, heat=heat, last=last, floor=-np.inf)
+        heat = last
+    last = gain * last_heat(len(market.rows))
+    return anneal(market, price, gain=gain, heat=heat, last=last, floor=floor)
+
+
+def decide(market: Market, lots: Doubles, *, possible: NDArray[np.bool_]) -> Decided:
+    """The best plan over all combinations of campaigns that run.
+
+    market: `active` says which limits have a price; no minimum is among them. lots: see `settle`.
+    possible: shape (minimums,), those that can be reached at all.
+    """
+    rules, size = market.rules, len(market.rules.bound)
+    minimums = np.flatnonzero(rules.sign < 0)
+    gain = mean_gain(market)
+    heat = max(gain, 1e-300) * last_heat(len(market.rows))
+    nobody = Settled(np.full(market.choices.members, -1, np.int64), np.zeros(size, np.int64), 0.0)
+    best = Decided(nobody, 0.0, market, np.zeros(size), heat, np.zeros(len(minimums), np.bool_))
+    if gain <= 0:
+        return best
+
+    def where(state: tuple[int, ...]) -> Market:
+        decided = np.zeros(size, np.int64)
+        decided[minimums] = state
+        most = ceilings(rules, decided == CLOSED)
+        return replace(market, active=market.active | (decided == RUNS), most=most)
+
+    def add(state: tuple[int, ...]) -> None:
+        part = where(state)
+        price = rough_prices(part, gain, floor=best.settled.value)
+        less = -part.bound(price)
+        heapq.heappush(nodes, _Node(less, next(numbers), state, price, len(market.rows) <= SMALL))
+
+    nodes: list[_Node] = []
+    numbers = count()
+    over = 0.0  # what the nodes that are done with may hide
+    add(tuple(np.where(possible, FREE, CLOSED).tolist()))
+    while nodes and nodes[0].number < MOST_NODES:
+        node = heapq.heappop(nodes)
+        bound, value = -node.less, best.settled.value
+        if bound - value <= NEAR_ENOUGH * bound:
+            over = max(over, bound)
+            break
+        part = where(node.state)
+        sample = part if node.fine else part.sample(SMALL)
+        _, slope, _ = sample.soft(node.price, heat if node.fine else gain * known_to(SMALL))
+        least = -rules.bound[minimums]
+        pushes = slope[minimums] / sample.part + least
+        free = np.array(node.state) == FREE
+        torn = np.flatnonzero(free & (pushes > 0.5) & (pushes < least - 0.5))
+        if len(torn):
+            for choice in (RUNS, CLOSED):
+                add((*node.state[: torn[0]], choice, *node.state[torn[0] + 1 :]))
+        elif not node.fine:
+            price = fine_prices(part, node.price, gain, floor=value)
+            less = max(node.less, -part.bound(price))
+            heapq.heappush(nodes, replace(node, less=less, price=price, fine=True))
+        else:
+            state = np.where(free, np.where(pushes > 0.5, RUNS, CLOSED), node.state)
+            over = max(over, bound)
+            part = where(tuple(state.tolist()))
+            settled = settle(part, node.price, lots, heat=heat, bound=bound)
+            if settled is not None and settled.value > value:
+                best = Decided(settled, 0.0, part, node.price, heat, state == RUNS)
+    else:
+        over = max(over, *(-node.less for node in nodes), 0.0)
+    return best._replace(bound=max(over, best.settled.value))

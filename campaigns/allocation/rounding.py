@@ -1,0 +1,136 @@
+"""From prices to a plan: members choose at them, and the few that are undecided are moved until
+the plan keeps all rules and no exchange of one or two members makes it better."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from campaigns.allocation.exchange import exchange, fill, put, repair, shake
+from campaigns.allocation.passes import Tariff, draw, near
+from campaigns.allocation.prices import SMALL, Market
+from campaigns.allocation.problem import Doubles, Wide
+
+MANY_OPTIONS = 20_000
+"""options that repairs and exchanges choose from, where there are so many"""
+MOST_MOVES = 600
+"""moves whose pairs are tried, 600 x 600 at a time"""
+QUICK_MOVES = 100
+"""likewise after a shake"""
+ROUNDS = 10
+SHAKES = 40
+"""in each of the rounds"""
+RESCUES = 200
+"""shakes of a plan that no single moves could repair"""
+NEAR_ENOUGH = 1e-5
+"""relative gap at which small plans are left alone"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A plan that keeps all rules."""
+
+    chosen: Wide
+    """shape (members,): place among the choices, -1 for nothing"""
+    use: Wide
+    """shape (rules,)"""
+    value: float
+
+
+class Options(NamedTuple):
+    """What some rows may have instead; see `exchange`."""
+
+    row: Wide
+    place: Wide
+    lost: Doubles
+    gain: Doubles
+
+
+def settle(market: Market, price: Doubles, lots: Doubles, *, heat: float, bound: float) -> (
+    Settled | None
+):  # fmt: skip
+    """The plan at these prices, or None where no repair was found.
+
+    lots: shape (members,), in [0, 1): draws between choices that are worth the same.
+    bound: the dual at these prices.
+    """
+    choices, rules, rows = market.choices, market.rules, market.rows
+    tariff = market.tariff(price)
+    chosen = np.full(choices.members, -1, np.int64)
+    market.each_block(lambda some: draw(some, choices, tariff, heat, lots, chosen))
+    use, weight = np.zeros(len(price), np.int64), _weights(market, price)
+    taken = chosen[rows]
+    for place in taken[taken >= 0]:
+        put(place, 1, choices, rules, use, weight)
+    reach, excess = 20 * heat, 1.0
+    widest = float(np.abs(choices.value).max(initial=0.0)) + bound
+    if len(rows) <= SMALL:
+        reach = widest
+    while True:
+        options, now, moving = _options(market, tariff, reach, chosen)
+        excess = repair(options, now, choices, rules, use, weight)
+        if excess == 0 and len(options.row) >= MANY_OPTIONS or reach >= widest:
+            break
+        chosen[moving] = options.place[now]
+        reach *= 4
+    if excess > 0:
+        rng = np.random.default_rng(len(rows))
+        if shake(options, now, choices, rules, use, price, weight, 0, RESCUES, rng) > 0:
+            return None
+    exchange(options, now, choices, rules, use, price, MOST_MOVES, ROUNDS)
+    chosen[moving] = options.place[now]
+    fill(rows, choices, market.most, rules, use, chosen)
+    if len(rows) <= SMALL:
+        _polish(market, price, weight, chosen, use, bound=bound)
+    return Settled(chosen, use, _value(market, chosen))
+
+
+def _options(
+    market: Market, tariff: Tariff, reach: float, chosen: Wide
+) -> tuple[Options, Wide, NDArray[np.int64]]:
+    """Options of the rows that have several, what they have now, and which rows they are."""
+    rows, choices = market.rows, market.choices
+    none, nothing = np.empty(0, np.int64), np.empty(0)
+    count = near(rows, choices, tariff, reach, chosen, none, none, nothing)
+    row, place = np.empty(count, np.int64), np.empty(count, np.int64)
+    lost = np.empty(count)
+    near(rows, choices, tariff, reach, chosen, row, place, lost)
+    several = np.bincount(row, minlength=len(rows)) > 1
+    kept = several[row]
+    row, place, lost = row[kept], place[kept], lost[kept]
+    gain = np.where(place < 0, 0.0, choices.value[place].astype(np.float64))
+    now = np.flatnonzero(place == chosen[rows[row]])
+    options = Options((np.cumsum(several) - 1)[row], place, lost, gain)
+    return options, now, rows[several]
+
+
+def _polish(
+    market: Market, price: Doubles, weight: Doubles, chosen: Wide, use: Wide, *, bound: float
+) -> None:
+    """Shakes a small plan while it is far from the bound. A better one has no member who loses
+    more than the whole plan falls short by, so the options become fewer."""
+    choices, rules, tariff = market.choices, market.rules, market.tariff(price)
+    rng = np.random.default_rng(len(market.rows))
+    for _ in range(ROUNDS):
+        short = bound - _value(market, chosen)
+        if short <= NEAR_ENOUGH * bound:
+            return
+        options, now, moving = _options(market, tariff, short, chosen)
+        if not len(now):
+            return
+        shake(options, now, choices, rules, use, price, weight, QUICK_MOVES, SHAKES, rng)
+        chosen[moving] = options.place[now]
+
+
+def _weights(market: Market, price: Doubles) -> Doubles:
+    """What a unit too much counts in a repair: its price, and a little for those without one."""
+    rules = market.rules
+    cost = float(market.choices.cost.mean()) if len(market.choices.cost) else 1.0
+    value = float(np.abs(market.choices.value).mean()) if len(market.choices.value) else 1.0
+    return np.where(market.active, price + 0.01 * value / np.where(rules.money, max(cost, 1), 1), 0)
+
+
+def _value(market: Market, chosen: Wide) -> float:
+    places = chosen[market.rows]
+    return float(market.choices.value[places[places >= 0]].sum(dtype=np.float64))
