@@ -50,7 +50,9 @@ def optimum(one: Instance, seconds: float) -> Optimum:
     # Each choice's rules, one entry each.
     starts, stops = rules.offsets[choices.offer], rules.offsets[choices.offer + 1]
     at = np.repeat(place, stops - starts)
-    within = np.arange(len(at)) - np.repeat(np.cumsum(stops - starts) - (stops - starts), stops - starts)
+    within = np.arange(len(at)) - np.repeat(
+        np.cumsum(stops - starts) - (stops - starts), stops - starts
+    )
     rule = rules.rules[np.repeat(starts, stops - starts) + within]
     amount = rules.sign[rule] * np.where(rules.money[rule], choices.cost[at], 1)
     gate = np.arange(gates)

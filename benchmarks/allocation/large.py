@@ -61,7 +61,8 @@ def shop(seed: int) -> Shop:
 
 def redemption(features: Floats, weights: Floats) -> Floats:
     """shape (members, coupons): chance that a push is redeemed; features: (…, features)."""
-    return 1 / (1 + np.exp(3 - features @ weights))
+    odds: Floats = np.exp(features @ weights - 3)
+    return odds / (1 + odds)
 
 
 def chunk(of: Shop, start: int, members: int, seed: int) -> Choices:
@@ -101,7 +102,9 @@ def limits_for(of: Shop, choices: Choices) -> tuple[list[Limit], list[Minimum]]:
     of_campaign = [np.flatnonzero(of.campaign.ravel() == one) for one in range(CAMPAIGNS)]
     limits = [budget]
     limits += [
-        Limit(f"coupon {one}", int(used[one] * (2.0 if one % 2 else 0.6)) + 1, [2 * one, 2 * one + 1])
+        Limit(
+            f"coupon {one}", int(used[one] * (2.0 if one % 2 else 0.6)) + 1, [2 * one, 2 * one + 1]
+        )
         for one in range(COUPONS)
     ]
     limits += [

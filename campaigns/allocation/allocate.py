@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaigns.allocation.exchange import standing_in_the_way
-from campaigns.allocation.passes import draw
 from campaigns.allocation.minimums import ceilings, decide, rough_prices
+from campaigns.allocation.passes import draw
 from campaigns.allocation.prices import Market
 from campaigns.allocation.problem import (
     MOST_COST,

@@ -98,9 +98,7 @@ def soft(rows, choices, tariff, rules, heat, use, curve):  # type: ignore[no-unt
                 mean[rule] += taken
                 for j in range(starts[one], i + 1):
                     other = listed[j]
-                    curve[rule, other] += (
-                        taken * sign[other] * (price if money_rule[other] else 1)
-                    )
+                    curve[rule, other] += taken * sign[other] * (price if money_rule[other] else 1)
         for i in range(count):
             for j in range(i + 1):
                 first, second = touched[i], touched[j]

@@ -120,7 +120,7 @@ def anneal(
                 return price
             paid = price[on]
             down = slope[on] - heat / paid
-            # Primal-dual: with what really lies idle, a price too high falls to heat / idle at once.
+            # Primal-dual: by what really lies idle, a price too high falls to heat / idle at once.
             newton = curve[np.ix_(on, on)] + np.diag(np.maximum(heat / paid, idle) / paid)
             if down @ _solve(newton, down) < 2 * ENOUGH * heat * len(on):
                 break

@@ -125,15 +125,16 @@ def rules_of(
 ) -> Rules:
     """The rules as arrays. A money limit is lowered to what sums of its costs can reach: where
     all are multiples of 100, so is what they add up to."""
-    covered = [np.unique(np.asarray(one.offers, np.int64)) for one in (*limits, *minimums)]
+    those = [*(one.offers for one in limits), *(one.offers for one in minimums)]
+    covered = [np.unique(np.asarray(some, np.int64)) for some in those]
     rule = np.repeat(np.arange(len(covered)), [len(one) for one in covered])
     offer = np.concatenate([np.empty(0, np.int64), *covered])
     order = np.argsort(offer, kind="stable")
     bound = [*(one.most for one in limits), *(-one.least for one in minimums)]
     steps = np.zeros(offers, np.int64)
     step_of_costs(choices, steps)
-    for at, (limit, those) in enumerate(zip(limits, covered, strict=False)):
-        step = int(np.gcd.reduce(steps[those], initial=0)) if limit.money else 0
+    for at, limit in enumerate(limits):
+        step = int(np.gcd.reduce(steps[covered[at]], initial=0)) if limit.money else 0
         bound[at] -= bound[at] % step if step else 0
     return Rules(
         np.array(bound, np.int64),

@@ -70,7 +70,7 @@ def settle(market: Market, price: Doubles, lots: Doubles, *, heat: float, bound:
     while True:
         options, now, moving = _options(market, tariff, reach, chosen)
         excess = repair(options, now, choices, rules, use, weight)
-        if excess == 0 and len(options.row) >= MANY_OPTIONS or reach >= widest:
+        if (excess == 0 and len(options.row) >= MANY_OPTIONS) or reach >= widest:
             break
         chosen[moving] = options.place[now]
         reach *= 4
