@@ -22,7 +22,7 @@ from scipy.sparse import csr_matrix, vstack
 
 from benchmarks.allocation.instances import Instance, instance
 from campaigns.allocation.allocate import Allocation, allocate
-from campaigns.allocation.problem import rules_of
+from campaigns.allocation.problem import rules_of, scale_of
 
 FIRST_SEED = 5000
 """below it lie the seeds that the allocator was developed on"""
@@ -42,7 +42,8 @@ class Optimum(NamedTuple):
 def optimum(one: Instance, seconds: float) -> Optimum:
     """Solve an instance as a mixed-integer program."""
     choices, offers, limits, minimums = one[1:]
-    rules = rules_of(choices, offers, limits, minimums)
+    scale = scale_of(choices, np.arange(choices.members), offers)
+    rules = rules_of(scale, limits, minimums)
     size, gates = len(choices.value), len(minimums)
     member = np.repeat(np.arange(choices.members), np.diff(choices.offsets))
     place = np.arange(size)

@@ -19,9 +19,11 @@ from campaigns.allocation.problem import (
     Limit,
     Minimum,
     Rules,
+    Scale,
     Wide,
     check,
     rules_of,
+    scale_of,
 )
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -86,16 +88,18 @@ def allocate(
     the plan the same in whatever order the members come.
     """
     check(choices, offers, limits, minimums)
-    rules = rules_of(choices, offers, limits, minimums)
     order = np.argsort(lots, kind="stable")
     held = held_out[order]
+    scale = scale_of(choices, order[~held], offers)
+    rules = rules_of(scale, limits, minimums)
     with ThreadPoolExecutor(CORES) as threads:
         market = Market(
             choices,
             rules,
             order[~held],
-            _may_bind(choices, rules, int((~held).sum())),
+            _may_bind(rules, scale, int((~held).sum())),
             ceilings(rules, np.zeros(len(rules.bound), np.bool_)),
+            scale,
             threads,
         )
         conflicts = [_conflict(market, minimum, limits) for minimum in minimums]
@@ -105,8 +109,9 @@ def allocate(
         tariff = part.tariff(found.price)
         draw(order[held], choices, tariff, found.heat, lots, settled.chosen)
         barrier = np.full(choices.members, -1, np.int32)
+        shut = np.r_[np.zeros(len(limits), np.bool_), ~found.runs]
         standing_in_the_way(
-            order, choices, tariff, rules, settled.use, found.price, settled.chosen, barrier
+            order, choices, tariff, rules, settled.use, found.price, shut, settled.chosen, barrier
         )
     size = len(limits)
     nothing = rules.bound[:size] == 0
@@ -122,10 +127,9 @@ def allocate(
     )
 
 
-def _may_bind(choices: Choices, rules: Rules, members: int) -> NDArray[np.bool_]:
+def _may_bind(rules: Rules, scale: Scale, members: int) -> NDArray[np.bool_]:
     """shape (rules,): limits that could stand in somebody's way; those of 0 bar their offers."""
-    dearest = int(choices.cost.max(initial=0))
-    most = members * np.where(rules.money, dearest, 1)
+    most = members * np.where(rules.money, scale.dearest, 1)
     return (rules.sign > 0) & (rules.bound > 0) & (rules.bound < most)
 
 

@@ -167,12 +167,14 @@ def fill(rows, choices, most, rules, use, chosen):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def standing_in_the_way(rows, choices, tariff, rules, use, price, chosen, barrier):  # type: ignore[no-untyped-def]
-    """Writes, for rows without a choice, the rule that keeps their best from them: of those
-    without room for it the one that costs it most; -1 where no choice has a positive value."""
+def standing_in_the_way(rows, choices, tariff, rules, use, price, shut, chosen, barrier):  # type: ignore[no-untyped-def]
+    """Writes, for rows without a choice, the rule that keeps their best from them; -1 where no
+    choice has a positive value. A minimum that is `shut` stands before all limits; of these, the
+    one without room comes first, then the one that costs most."""
     offsets, value, cost, offer = choices
     bound, money, sign, starts, listed = rules
     _, money_price, each, _ = tariff
+    full, closed = 1e100, 1e200
     for row in rows:
         barrier[row] = -1
         if chosen[row] >= 0:
@@ -189,9 +191,11 @@ def standing_in_the_way(rows, choices, tariff, rules, use, price, chosen, barrie
         one = offer[place]
         for i in range(starts[one], starts[one + 1]):
             rule = listed[i]
-            if sign[rule] < 0:
-                continue
             unit = cost[place] if money[rule] else 1
-            full = use[rule] + unit > bound[rule]
-            if unit * price[rule] + (1e9 if full else 0.0) > dearest:
-                dearest, barrier[row] = unit * price[rule] + (1e9 if full else 0.0), rule
+            height = unit * price[rule]
+            if sign[rule] < 0:
+                height = closed if shut[rule] else -1.0
+            elif use[rule] + unit > bound[rule]:
+                height += full
+            if height > dearest:
+                dearest, barrier[row] = height, rule

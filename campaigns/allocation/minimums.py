@@ -21,6 +21,8 @@ from campaigns.allocation.rounding import NEAR_ENOUGH, Settled, settle
 FREE, RUNS, CLOSED = 0, 1, -1
 MOST_NODES = 200
 """what is left open after so many counts in the bound"""
+LARGE_ENOUGH = 1e-4
+"""relative gap at which large plans do not try whether a minimum runs against its price's advice"""
 
 
 class Decided(NamedTuple):
@@ -52,7 +54,7 @@ def ceilings(rules: Rules, closed: NDArray[np.bool_]) -> Wide:
     minimum is `closed`, shape (rules,)."""
     size = len(rules.offsets) - 1
     most = np.where(rules.money, np.minimum(rules.bound, MOST_COST), MOST_COST)
-    most[~rules.money & ((rules.bound == 0) | closed)] = -1
+    most[~rules.money & (closed | ((rules.sign > 0) & (rules.bound == 0)))] = -1
     highest = np.full(size, MOST_COST, np.int64)
     offer = np.repeat(np.arange(size), np.diff(rules.offsets))
     np.minimum.at(highest, offer, most[rules.rules])
@@ -68,8 +70,8 @@ def mean_gain(market: Market) -> float:
 
 
 def last_heat(rows: int) -> float:
-    """Part of the mean gain: cold enough for a bound within about 1e-6 of the best prices' one."""
-    return 1e-5 if rows <= SMALL else 0.03 / sqrt(rows)
+    """Part of the mean gain: cold enough for a gap of about 1e-5 where the rows are many."""
+    return 1e-5 if rows <= SMALL else 1e-3
 
 
 def known_to(rows: int) -> float:
@@ -93,13 +95,14 @@ def rough_prices(market: Market, gain: float, *, floor: float) -> Doubles:
 
 
 def fine_prices(market: Market, price: Doubles, gain: float, *, floor: float) -> Doubles:
-    """From a sample's prices to those of all members, by way of a larger sample."""
+    """From a sample's prices to those of all members, by way of larger samples."""
     heat = gain * known_to(SMALL)
-    sample = market.sample(16 * SMALL)
-    if len(sample.rows) < len(market.rows):
-        last = gain * known_to(len(sample.rows))
-        price = anneal(sample, price, gain=gain, heat=heat, last=last, floor=-np.inf)
-        heat = last
+    for most in (4 * SMALL, 16 * SMALL):
+        sample = market.sample(most)
+        if len(sample.rows) < len(market.rows):
+            last = gain * known_to(len(sample.rows))
+            price = anneal(sample, price, gain=gain, heat=heat, last=last, floor=-np.inf)
+            heat = last
     last = gain * last_heat(len(market.rows))
     return anneal(market, price, gain=gain, heat=heat, last=last, floor=floor)
 
@@ -131,8 +134,13 @@ def decide(market: Market, lots: Doubles, *, possible: NDArray[np.bool_]) -> Dec
         less = -part.bound(price)
         heapq.heappush(nodes, _Node(less, next(numbers), state, price, len(market.rows) <= SMALL))
 
+    def split(state: tuple[int, ...], at: int) -> None:
+        for choice in (RUNS, CLOSED):
+            add((*state[:at], choice, *state[at + 1 :]))
+
     nodes: list[_Node] = []
     numbers = count()
+    enough = NEAR_ENOUGH if len(market.rows) <= SMALL else LARGE_ENOUGH
     over = 0.0  # what the nodes that are done with may hide
     add(tuple(np.where(possible, FREE, CLOSED).tolist()))
     while nodes and nodes[0].number < MOST_NODES:
@@ -149,19 +157,21 @@ def decide(market: Market, lots: Doubles, *, possible: NDArray[np.bool_]) -> Dec
         free = np.array(node.state) == FREE
         torn = np.flatnonzero(free & (pushes > 0.5) & (pushes < least - 0.5))
         if len(torn):
-            for choice in (RUNS, CLOSED):
-                add((*node.state[: torn[0]], choice, *node.state[torn[0] + 1 :]))
+            split(node.state, int(torn[0]))
         elif not node.fine:
             price = fine_prices(part, node.price, gain, floor=value)
             less = max(node.less, -part.bound(price))
             heapq.heappush(nodes, replace(node, less=less, price=price, fine=True))
         else:
             state = np.where(free, np.where(pushes > 0.5, RUNS, CLOSED), node.state)
-            over = max(over, bound)
             part = where(tuple(state.tolist()))
             settled = settle(part, node.price, lots, heat=heat, bound=bound)
             if settled is not None and settled.value > value:
                 best = Decided(settled, 0.0, part, node.price, heat, state == RUNS)
+            if free.any() and bound - best.settled.value > enough * bound:
+                split(node.state, int(free.argmax()))
+            else:
+                over = max(over, bound)
     else:
         over = max(over, *(-node.less for node in nodes), 0.0)
     return best._replace(bound=max(over, best.settled.value))

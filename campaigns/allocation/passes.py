@@ -165,12 +165,22 @@ def near(rows, choices, tariff, most_lost, kept, row, place, lost):  # type: ign
 
 
 @njit(cache=True, nogil=True)
-def step_of_costs(choices, step):  # type: ignore[no-untyped-def]
-    """Writes, for each offer, the greatest number that all its costs are multiples of."""
-    _, _, cost, offer = choices
-    for at in range(len(cost)):
-        first, second = step[offer[at]], cost[at]
-        while second > 0 and first != 1:
-            first, second = second, first % second
-        if second == 0:
-            step[offer[at]] = first
+def survey(rows, choices, step):  # type: ignore[no-untyped-def]
+    """Mean and highest cost, mean and highest absolute value of the rows' choices. Writes, for each
+    offer, the greatest number that all its costs are multiples of."""
+    offsets, value, cost, offer = choices
+    count, costs, dearest, values, highest = 0, 0.0, 0, 0.0, 0.0
+    for row in rows:
+        for at in range(offsets[row], offsets[row + 1]):
+            first, second = step[offer[at]], cost[at]
+            while second > 0 and first != 1:
+                first, second = second, first % second
+            if second == 0:
+                step[offer[at]] = first
+            count += 1
+            costs += cost[at]
+            dearest = max(dearest, cost[at])
+            size = abs(np.float64(value[at]))
+            values += size
+            highest = max(highest, size)
+    return costs / max(count, 1), dearest, values / max(count, 1), highest

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaigns.allocation.passes import Tariff, best_worths, soft
-from campaigns.allocation.problem import Choices, Doubles, Rows, Rules, Wide
+from campaigns.allocation.problem import Choices, Doubles, Rows, Rules, Scale, Wide
 
 BLOCKS = 32
 """rows are summed in so many blocks on any machine: the last bits of a sum are the same"""
@@ -30,6 +30,8 @@ CAUTION = 8.0
 (Levenberg and Marquardt)"""
 ENOUGH = 0.03
 """heats, for each rule, that another step may still bring: the barrier itself costs one"""
+ON_THE_WAY = 1.0
+"""likewise where it cools further"""
 
 Result = TypeVar("Result")
 
@@ -45,6 +47,7 @@ class Market:
     """shape (rules,): the others' prices are 0"""
     most: Wide
     """as in Tariff"""
+    scale: Scale
     threads: ThreadPoolExecutor
     part: float = 1.0
     """the rows' part of what the rules share out"""
@@ -115,6 +118,7 @@ def anneal(
     idle, damping = np.zeros(len(on)), 1.0
     while True:
         dual, slope, curve = market.soft(price, heat)
+        enough = (ENOUGH if heat <= last else ON_THE_WAY) * heat * len(on)
         for _ in range(MOST_STEPS):
             if dual < floor:
                 return price
@@ -122,7 +126,7 @@ def anneal(
             down = slope[on] - heat / paid
             # Primal-dual: by what really lies idle, a price too high falls to heat / idle at once.
             newton = curve[np.ix_(on, on)] + np.diag(np.maximum(heat / paid, idle) / paid)
-            if down @ _solve(newton, down) < 2 * ENOUGH * heat * len(on):
+            if down @ _solve(newton, down) < 2 * enough:
                 break
             height = dual - heat * np.log(paid).sum()
             while damping < 1e6:
@@ -143,7 +147,7 @@ def anneal(
                 damping = max(damping / CAUTION, 0.01)
             price, (dual, slope, curve) = trial, new
             idle = np.maximum(slope[on], 0.0)
-            if fallen < ENOUGH * heat * len(on):
+            if fallen < enough:
                 break
         if heat <= last:
             return price
@@ -153,8 +157,7 @@ def anneal(
 def _stiffness(market: Market, gain: float) -> Doubles:
     """shape (rules,): the curvature if a price as high as `gain` moved all that a rule allows."""
     rules = market.rules
-    cost = float(market.choices.cost.mean()) if len(market.choices.cost) else 1.0
-    unit = np.where(rules.money, max(cost, 1.0), 1.0)
+    unit = np.where(rules.money, max(market.scale.cost, 1.0), 1.0)
     return np.maximum(np.abs(rules.bound) * market.part, 1.0) * unit / gain
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from campaigns.allocation.passes import step_of_costs
+from campaigns.allocation.passes import survey
 from recsys.errors import CampaignError
 
 Doubles = NDArray[np.float64]
@@ -58,6 +58,20 @@ class Minimum:
     name: str
     least: int
     offers: Sequence[int] | NDArray[np.integer]
+
+
+class Scale(NamedTuple):
+    """How large the numbers of some members' choices are."""
+
+    cost: float
+    """on average"""
+    dearest: int
+    value: float
+    """on average, without its sign"""
+    highest: float
+    """likewise"""
+    steps: Wide
+    """shape (offers,): the greatest number that all costs of an offer are multiples of"""
 
 
 class Rules(NamedTuple):
@@ -120,21 +134,25 @@ def check(
             raise CampaignError(f"{name} is about an offer that is not among the {offers}")
 
 
-def rules_of(
-    choices: Choices, offers: int, limits: Sequence[Limit], minimums: Sequence[Minimum]
-) -> Rules:
+def scale_of(choices: Choices, rows: Rows, offers: int) -> Scale:
+    """What those who are planned for have; rows: shape (planned members,)."""
+    steps = np.zeros(offers, np.int64)
+    cost, dearest, value, highest = survey(rows, choices, steps)
+    return Scale(cost or 1.0, dearest, value or 1.0, highest, steps)
+
+
+def rules_of(scale: Scale, limits: Sequence[Limit], minimums: Sequence[Minimum]) -> Rules:
     """The rules as arrays. A money limit is lowered to what sums of its costs can reach: where
     all are multiples of 100, so is what they add up to."""
+    offers = len(scale.steps)
     those = [*(one.offers for one in limits), *(one.offers for one in minimums)]
     covered = [np.unique(np.asarray(some, np.int64)) for some in those]
     rule = np.repeat(np.arange(len(covered)), [len(one) for one in covered])
     offer = np.concatenate([np.empty(0, np.int64), *covered])
     order = np.argsort(offer, kind="stable")
     bound = [*(one.most for one in limits), *(-one.least for one in minimums)]
-    steps = np.zeros(offers, np.int64)
-    step_of_costs(choices, steps)
     for at, limit in enumerate(limits):
-        step = int(np.gcd.reduce(steps[covered[at]], initial=0)) if limit.money else 0
+        step = int(np.gcd.reduce(scale.steps[covered[at]], initial=0)) if limit.money else 0
         bound[at] -= bound[at] % step if step else 0
     return Rules(
         np.array(bound, np.int64),

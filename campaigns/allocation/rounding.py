@@ -64,7 +64,7 @@ def settle(market: Market, price: Doubles, lots: Doubles, *, heat: float, bound:
     for place in taken[taken >= 0]:
         put(place, 1, choices, rules, use, weight)
     reach, excess = 20 * heat, 1.0
-    widest = float(np.abs(choices.value).max(initial=0.0)) + bound
+    widest = market.scale.highest + bound
     if len(rows) <= SMALL:
         reach = widest
     while True:
@@ -125,10 +125,8 @@ def _polish(
 
 def _weights(market: Market, price: Doubles) -> Doubles:
     """What a unit too much counts in a repair: its price, and a little for those without one."""
-    rules = market.rules
-    cost = float(market.choices.cost.mean()) if len(market.choices.cost) else 1.0
-    value = float(np.abs(market.choices.value).mean()) if len(market.choices.value) else 1.0
-    return np.where(market.active, price + 0.01 * value / np.where(rules.money, max(cost, 1), 1), 0)
+    unit = np.where(market.rules.money, max(market.scale.cost, 1.0), 1.0)
+    return np.where(market.active, price + 0.01 * market.scale.value / unit, 0)
 
 
 def _value(market: Market, chosen: Wide) -> float:
