@@ -4,8 +4,8 @@
 
 Each of 200 instances has 500 members, 20 coupons, 4 campaigns, binding budgets and limits, and
 minimums, some out of reach. Where HiGHS is stopped by its time limit, the missing value is taken
-against its bound, which is above the optimum, and the reported gap against its best plan. Exits
-with 1 where a bar is missed.
+against the lower of its bound and the allocator's, both above the optimum, and the allocator's
+bound is compared with the best plan found. Exits with 1 where a bar is missed.
 """
 
 import argparse
@@ -80,7 +80,8 @@ def optimum(one: Instance, seconds: float) -> Optimum:
         options={"mip_rel_gap": 0, "time_limit": seconds},
     )
     value = 0.0 if found.fun is None else -float(found.fun)
-    return Optimum(value, -float(found.mip_dual_bound), found.status == 0)
+    bound = float("inf") if found.mip_dual_bound is None else -float(found.mip_dual_bound)
+    return Optimum(value, bound, found.status == 0)
 
 
 def keeps_the_rules(one: Instance, plan: Allocation) -> bool:
@@ -114,7 +115,7 @@ def compared(seed: int, seconds: float) -> dict[str, float | str | bool]:
     )
     spent = process_time() - started
     best = optimum(one, seconds)
-    scale = max(best.bound, 1e-9)
+    bound = best.bound if best.proven else min(best.bound, plan.bound)
     return {
         "seed": seed,
         "shape": one.shape,
@@ -124,7 +125,7 @@ def compared(seed: int, seconds: float) -> dict[str, float | str | bool]:
         "optimum_bound": best.bound,
         "proven": best.proven,
         "gap": plan.gap,
-        "true_gap": max(0.0, (best.bound - plan.value) / scale),
+        "true_gap": max(0.0, (bound - plan.value) / max(bound, 1e-9)),
         "feasible": keeps_the_rules(one, plan),
         "honest": plan.bound >= best.value - ROUNDING * max(abs(best.value), 1),
         "cpu_seconds": spent,
@@ -150,7 +151,9 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"  {shape:<12} {of.sum():>4}  missing {true[of].mean():.4%} mean "
               f"{true[of].max():.4%} worst; reported {reported[of].mean():.4%} "
               f"{reported[of].max():.4%}")  # fmt: skip
-    print(f"missing to the optimum: {true.mean():.4%} mean, {true.max():.4%} worst")
+    proven = np.array([row["proven"] for row in rows])
+    print(f"missing to the optimum: {true.mean():.4%} mean, {true.max():.4%} worst; of the proven "
+          f"{true[proven].mean():.4%} mean, {true[proven].max(initial=0):.4%} worst")  # fmt: skip
     print(f"reported gap: {reported.mean():.4%} mean, {reported.max():.4%} worst; "
           f"never below the true one: {honest}; every rule kept: {feasible}")  # fmt: skip
     print(f"CPU seconds a plan: {np.median(seconds):.2f} median, {seconds[-1]:.2f} most; "

@@ -15,7 +15,7 @@ import os
 import resource
 import sys
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import NamedTuple
 
 import numpy as np
@@ -163,9 +163,9 @@ def main(arguments: argparse.Namespace) -> int:
     )
     scored = perf_counter() - started
     limits, minimums = limits_for(of, choices)
-    began = perf_counter()
+    began, worked = perf_counter(), process_time()
     plan = planned(choices, limits, minimums)
-    allocated = perf_counter() - began
+    allocated, worked = perf_counter() - began, process_time() - worked
     began = perf_counter()
     write(arguments.folder / "plan.parquet", choices, plan, of)
     written = perf_counter() - began
@@ -177,6 +177,7 @@ def main(arguments: argparse.Namespace) -> int:
         "choices": len(choices.value),
         "seconds_scoring": round(scored, 1),
         "seconds_allocating": round(allocated, 1),
+        "cpu_seconds_allocating": round(worked, 1),
         "seconds_writing": round(written, 1),
         "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "load": round(os.getloadavg()[0], 1),

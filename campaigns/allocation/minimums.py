@@ -6,7 +6,6 @@ bounds all that may still be decided. Few campaigns have a minimum; most nodes e
 
 import heapq
 from dataclasses import dataclass, field, replace
-from itertools import count
 from math import sqrt
 from typing import NamedTuple
 
@@ -113,65 +112,94 @@ def decide(market: Market, lots: Doubles, *, possible: NDArray[np.bool_]) -> Dec
     market: `active` says which limits have a price; no minimum is among them. lots: see `settle`.
     possible: shape (minimums,), those that can be reached at all.
     """
-    rules, size = market.rules, len(market.rules.bound)
-    minimums = np.flatnonzero(rules.sign < 0)
-    gain = mean_gain(market)
+    size, gain = len(market.rules.bound), mean_gain(market)
     heat = max(gain, 1e-300) * last_heat(len(market.rows))
     nobody = Settled(np.full(market.choices.members, -1, np.int64), np.zeros(size, np.int64), 0.0)
-    best = Decided(nobody, 0.0, market, np.zeros(size), heat, np.zeros(len(minimums), np.bool_))
+    best = Decided(nobody, 0.0, market, np.zeros(size), heat, np.zeros(len(possible), np.bool_))
     if gain <= 0:
         return best
+    search = _Search(market, gain, heat, lots, best)
+    search.add(tuple(np.where(possible, FREE, CLOSED).tolist()))
+    while search.nodes and search.nodes[0].number < MOST_NODES:
+        node = heapq.heappop(search.nodes)
+        if search.far(-node.less, NEAR_ENOUGH):
+            search.look(node)
+        else:  # and so are the others
+            search.over = max(search.over, -node.less)
+            search.nodes.clear()
+    over = max(search.over, *(-node.less for node in search.nodes), search.best.settled.value)
+    return search.best._replace(bound=over)
 
-    def where(state: tuple[int, ...]) -> Market:
-        decided = np.zeros(size, np.int64)
-        decided[minimums] = state
+
+@dataclass(slots=True)
+class _Search:
+    """The nodes that are open, and what was found so far."""
+
+    market: Market
+    gain: float
+    heat: float
+    lots: Doubles
+    best: Decided
+    over: float = 0.0
+    """what the nodes that are done with may hide"""
+    nodes: list[_Node] = field(default_factory=list)
+    added: int = 0
+
+    @property
+    def small(self) -> bool:
+        return len(self.market.rows) <= SMALL
+
+    def far(self, bound: float, enough: float) -> bool:
+        """Whether something better may hide below the bound."""
+        return bound - self.best.settled.value > enough * bound
+
+    def where(self, state: tuple[int, ...]) -> Market:
+        """The market in which some campaigns run or are closed."""
+        rules = self.market.rules
+        decided = np.zeros(len(rules.bound), np.int64)
+        decided[rules.sign < 0] = state
         most = ceilings(rules, decided == CLOSED)
-        return replace(market, active=market.active | (decided == RUNS), most=most)
+        return replace(self.market, active=self.market.active | (decided == RUNS), most=most)
 
-    def add(state: tuple[int, ...]) -> None:
-        part = where(state)
-        price = rough_prices(part, gain, floor=best.settled.value)
-        less = -part.bound(price)
-        heapq.heappush(nodes, _Node(less, next(numbers), state, price, len(market.rows) <= SMALL))
+    def add(self, state: tuple[int, ...]) -> None:
+        part = self.where(state)
+        price = rough_prices(part, self.gain, floor=self.best.settled.value)
+        node = _Node(-part.bound(price), self.added, state, price, self.small)
+        heapq.heappush(self.nodes, node)
+        self.added += 1
 
-    def split(state: tuple[int, ...], at: int) -> None:
+    def split(self, state: tuple[int, ...], at: int) -> None:
         for choice in (RUNS, CLOSED):
-            add((*state[:at], choice, *state[at + 1 :]))
+            self.add((*state[:at], choice, *state[at + 1 :]))
 
-    nodes: list[_Node] = []
-    numbers = count()
-    enough = NEAR_ENOUGH if len(market.rows) <= SMALL else LARGE_ENOUGH
-    over = 0.0  # what the nodes that are done with may hide
-    add(tuple(np.where(possible, FREE, CLOSED).tolist()))
-    while nodes and nodes[0].number < MOST_NODES:
-        node = heapq.heappop(nodes)
-        bound, value = -node.less, best.settled.value
-        if bound - value <= NEAR_ENOUGH * bound:
-            over = max(over, bound)
-            break
-        part = where(node.state)
+    def look(self, node: _Node) -> None:
+        """Decides a minimum that would be reached in part, or makes a plan."""
+        part, rules = self.where(node.state), self.market.rules
         sample = part if node.fine else part.sample(SMALL)
-        _, slope, _ = sample.soft(node.price, heat if node.fine else gain * known_to(SMALL))
-        least = -rules.bound[minimums]
-        pushes = slope[minimums] / sample.part + least
+        heat = self.heat if node.fine else self.gain * known_to(SMALL)
+        _, slope, _ = sample.soft(node.price, heat)
+        least = -rules.bound[rules.sign < 0]
+        pushes = slope[rules.sign < 0] / sample.part + least
         free = np.array(node.state) == FREE
         torn = np.flatnonzero(free & (pushes > 0.5) & (pushes < least - 0.5))
         if len(torn):
-            split(node.state, int(torn[0]))
+            self.split(node.state, int(torn[0]))
         elif not node.fine:
-            price = fine_prices(part, node.price, gain, floor=value)
+            price = fine_prices(part, node.price, self.gain, floor=self.best.settled.value)
             less = max(node.less, -part.bound(price))
-            heapq.heappush(nodes, replace(node, less=less, price=price, fine=True))
+            heapq.heappush(self.nodes, replace(node, less=less, price=price, fine=True))
         else:
             state = np.where(free, np.where(pushes > 0.5, RUNS, CLOSED), node.state)
-            part = where(tuple(state.tolist()))
-            settled = settle(part, node.price, lots, heat=heat, bound=bound)
-            if settled is not None and settled.value > value:
-                best = Decided(settled, 0.0, part, node.price, heat, state == RUNS)
-            if free.any() and bound - best.settled.value > enough * bound:
-                split(node.state, int(free.argmax()))
+            self.plan(node, state)
+            # The price's advice on what runs may be wrong where campaigns are small.
+            if free.any() and self.far(-node.less, NEAR_ENOUGH if self.small else LARGE_ENOUGH):
+                self.split(node.state, int(free.argmax()))
             else:
-                over = max(over, bound)
-    else:
-        over = max(over, *(-node.less for node in nodes), 0.0)
-    return best._replace(bound=max(over, best.settled.value))
+                self.over = max(self.over, -node.less)
+
+    def plan(self, node: _Node, state: NDArray[np.int64]) -> None:
+        """Settles at a node's prices, and keeps what is better than all before."""
+        part = self.where(tuple(state.tolist()))
+        settled = settle(part, node.price, self.lots, heat=self.heat, bound=-node.less)
+        if settled is not None and settled.value > self.best.settled.value:
+            self.best = Decided(settled, 0.0, part, node.price, self.heat, state == RUNS)

@@ -20,17 +20,17 @@ BLOCKS = 32
 """rows are summed in so many blocks on any machine: the last bits of a sum are the same"""
 SMALL = 8192
 """rows that are not worth a thread, and that a first guess of the prices is made from"""
-COOLING = 5.0
+COOLING = 3.0
 MOST_STEPS = 30
 """at one heat"""
 MOST_CHANGE = 20.0
 """of a price in one step, as a factor"""
-CAUTION = 8.0
+CAUTION = 4.0
 """by how much the damping rises where a step disappoints, and falls where it does not
 (Levenberg and Marquardt)"""
 ENOUGH = 0.03
 """heats, for each rule, that another step may still bring: the barrier itself costs one"""
-ON_THE_WAY = 1.0
+ON_THE_WAY = 4.0
 """likewise where it cools further"""
 
 Result = TypeVar("Result")
@@ -143,7 +143,7 @@ def anneal(
             else:
                 damping = 1.0
                 break
-            if fallen > promised / 2:
+            if fallen > 0.75 * promised:
                 damping = max(damping / CAUTION, 0.01)
             price, (dual, slope, curve) = trial, new
             idle = np.maximum(slope[on], 0.0)
