@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from campaigns.allocation.exchange import standing_in_the_way
 from campaigns.allocation.minimums import ceilings, decide, rough_prices
-from campaigns.allocation.passes import draw
+from campaigns.allocation.passes import Tariff, draw
 from campaigns.allocation.prices import Market
 from campaigns.allocation.problem import (
     MOST_COST,
@@ -18,6 +18,7 @@ from campaigns.allocation.problem import (
     Doubles,
     Limit,
     Minimum,
+    Rows,
     Rules,
     Scale,
     Wide,
@@ -27,8 +28,8 @@ from campaigns.allocation.problem import (
 )
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-MOST_NODES = 200
-"""combinations of campaigns looked at; what is left open then counts in the bound"""
+IDLE = 10.0
+"""heats: below so much, what lies idle is not worth its price"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +50,22 @@ class Allocation:
     chosen: Wide
     """shape (members,): place among the choices, -1 for nothing; also what held-out members would
     have got"""
-    barrier: NDArray[np.int32]
-    """shape (members,): for who goes without though a choice has a positive value, the limit that
-    stands in the way, or the minimum, counted after the limits, whose offers do not run; else -1"""
     value: float
     """of what is given out; held-out members not counted"""
     bound: float
     """no plan within the limits is worth more"""
     prices: Doubles
     """shape (limits,): value that one more unit would earn; NaN where the limit allows nothing"""
+    subsidies: Doubles
+    """shape (minimums,): value that a push is credited with, so that the minimum is reached"""
     used: Wide
     """shape (limits,)"""
     runs: NDArray[np.bool_]
     """shape (minimums,)"""
     conflicts: list[Conflict]
+    tariff: Tariff
+    """at these prices, for all offers"""
+    rules: Rules
 
     @property
     def gap(self) -> float:
@@ -108,23 +111,42 @@ def allocate(
         part, settled = found.market, found.settled
         tariff = part.tariff(found.price)
         draw(order[held], choices, tariff, found.heat, lots, settled.chosen)
-        barrier = np.full(choices.members, -1, np.int32)
-        shut = np.r_[np.zeros(len(limits), np.bool_), ~found.runs]
-        standing_in_the_way(
-            order, choices, tariff, rules, settled.use, found.price, shut, settled.chosen, barrier
-        )
     size = len(limits)
-    nothing = rules.bound[:size] == 0
+    use, price = settled.use[:size], found.price[:size].copy()
+    # A limit with room to spare has no price but what its barrier weighs.
+    idle = rules.bound[:size] - use
+    price[(idle > 0) & (price * idle < IDLE * found.heat)] = 0.0
+    price[rules.bound[:size] == 0] = np.nan
     return Allocation(
         settled.chosen,
-        barrier,
         settled.value,
         found.bound,
-        np.where(nothing, np.nan, found.price[:size]),
-        settled.use[:size],
+        price,
+        found.price[size:],
+        use,
         found.runs,
         [one for one in conflicts if one is not None],
+        tariff,
+        rules,
     )
+
+
+def barriers(choices: Choices, plan: Allocation, asked: Rows, offers: Sequence[int]) -> (
+    NDArray[np.int32]
+):  # fmt: skip
+    """What keeps the best of some offers from members: the place of a limit, or, counted after the
+    limits, of a minimum whose offers do not run; -1 where no such offer has a positive value.
+
+    asked: shape (asked members,), their rows; likewise the result.
+    """
+    barrier = np.full(choices.members, -1, np.int32)
+    among = np.zeros(len(plan.rules.offsets) - 1, np.bool_)
+    among[np.asarray(offers, np.int64)] = True
+    price = np.r_[np.nan_to_num(plan.prices), plan.subsidies]
+    use = np.r_[plan.used, np.zeros(len(plan.runs), np.int64)]
+    shut = np.r_[np.zeros(len(plan.used), np.bool_), ~plan.runs]
+    standing_in_the_way(asked, choices, plan.tariff, plan.rules, use, price, shut, among, barrier)
+    return barrier[asked]
 
 
 def _may_bind(rules: Rules, scale: Scale, members: int) -> NDArray[np.bool_]:

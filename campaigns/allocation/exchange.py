@@ -167,23 +167,21 @@ def fill(rows, choices, most, rules, use, chosen):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def standing_in_the_way(rows, choices, tariff, rules, use, price, shut, chosen, barrier):  # type: ignore[no-untyped-def]
-    """Writes, for rows without a choice, the rule that keeps their best from them; -1 where no
-    choice has a positive value. A minimum that is `shut` stands before all limits; of these, the
-    one without room comes first, then the one that costs most."""
+def standing_in_the_way(rows, choices, tariff, rules, use, price, shut, asked, barrier):  # type: ignore[no-untyped-def]
+    """Writes the rule that keeps the best of the `asked` offers from each row; -1 where none of
+    them has a positive value. A minimum that is `shut` stands before all limits; of these, the one
+    without room comes first, then the one that costs most."""
     offsets, value, cost, offer = choices
     bound, money, sign, starts, listed = rules
     _, money_price, each, _ = tariff
     full, closed = 1e100, 1e200
     for row in rows:
         barrier[row] = -1
-        if chosen[row] >= 0:
-            continue
         best, place = -np.inf, -1
         for at in range(offsets[row], offsets[row + 1]):
             one = offer[at]
             worth = value[at] - money_price[one] * cost[at] - each[one]
-            if value[at] > 0 and worth > best:
+            if asked[one] and value[at] > 0 and worth > best:
                 best, place = worth, at
         if place < 0:
             continue

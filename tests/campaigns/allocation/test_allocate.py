@@ -5,13 +5,18 @@ from hypothesis import strategies as st
 
 from benchmarks.allocation.exact import keeps_the_rules, optimum
 from benchmarks.allocation.instances import SHAPES, instance
-from campaigns.allocation.allocate import allocate
+from campaigns.allocation.allocate import allocate, barriers
 from campaigns.allocation.problem import Limit, Minimum
 from recsys.errors import CampaignError
 from tests.campaigns.allocation.kit import best_by_trying_all, problem, problems, worth_of
 
 CLOSE = 1e-6
 SLOWLY = settings(deadline=None)  # the first call compiles
+
+
+def in_the_way(one, plan):
+    everyone = np.arange(len(one.value))
+    return barriers(one.choices, plan, everyone, range(one.value.shape[1])).tolist()
 
 
 @SLOWLY
@@ -140,11 +145,12 @@ def test_a_price_is_what_one_more_unit_earns():
 
 
 def test_a_limit_of_nothing_has_no_price_and_an_empty_plan_is_the_best():
-    plan = problem([[2.0]] * 3, 1, [Limit("the budget", 0, [0], money=True)]).solve()
+    one = problem([[2.0]] * 3, 1, [Limit("the budget", 0, [0], money=True)])
+    plan = one.solve()
     assert (plan.chosen == -1).all()
     assert (plan.value, plan.gap) == (0.0, 0.0)
     assert np.isnan(plan.prices[0])
-    assert plan.barrier.tolist() == [0, 0, 0]
+    assert in_the_way(one, plan) == [0, 0, 0]
 
 
 def test_what_costs_nothing_is_given_under_a_budget_of_nothing():
@@ -160,9 +166,10 @@ def test_nobody_at_all_is_an_empty_plan():
 
 
 def test_where_nothing_is_worth_it_the_gap_is_in_money():
-    plan = problem([[-1.0]] * 3, 1, [Limit("the budget", 5, [0], money=True)]).solve()
+    one = problem([[-1.0]] * 3, 1, [Limit("the budget", 5, [0], money=True)])
+    plan = one.solve()
     assert (plan.value, plan.bound, plan.gap) == (0.0, 0.0, 0.0)
-    assert plan.barrier.tolist() == [-1, -1, -1]
+    assert in_the_way(one, plan) == [-1, -1, -1]
 
 
 def test_who_goes_without_is_told_what_stands_in_the_way():
@@ -170,21 +177,23 @@ def test_who_goes_without_is_told_what_stands_in_the_way():
     one = problem([[5.0, np.nan], [4.0, np.nan], [1.0, np.nan], [np.nan, -1.0]], 1, limits)
     plan = one.solve()
     assert one.offers(plan) == [0, 0, -1, -1]
-    assert plan.barrier.tolist() == [-1, -1, 0, -1]
+    assert in_the_way(one, plan)[2:] == [0, -1]
+    assert barriers(one.choices, plan, np.array([2]), [1]).tolist() == [-1]
 
 
 def test_who_goes_without_for_a_minimum_is_told_so():
-    plan = problem([[5.0]] * 2, 1, [Limit("sends", 9, [0])], [Minimum("m", 3, [0])]).solve()
-    assert plan.barrier.tolist() == [1, 1]
+    one = problem([[5.0]] * 2, 1, [Limit("sends", 9, [0])], [Minimum("m", 3, [0])])
+    assert in_the_way(one, one.solve()) == [1, 1]
 
 
 @SLOWLY
-@given(problems(minimums=False))
-def test_who_goes_without_has_a_limit_in_the_way_or_nothing_worth_it(one):
+@given(problems())
+def test_who_goes_without_has_something_in_the_way_or_nothing_worth_it(one):
     plan = one.solve()
-    for row, place in enumerate(plan.chosen.tolist()):
+    barrier = in_the_way(one, plan)
+    for row in np.flatnonzero(plan.chosen < 0).tolist():
         wanted = (np.nan_to_num(one.value[row], nan=-1.0) > 0).any()
-        assert (plan.barrier[row] >= 0) == (place < 0 and wanted) or one.held[row]
+        assert (barrier[row] >= 0) == wanted or one.held[row]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
