@@ -70,7 +70,7 @@ def mean_gain(market: Market) -> float:
 
 def last_heat(rows: int) -> float:
     """Part of the mean gain: cold enough for a gap of about 1e-5 where the rows are many."""
-    return 1e-5 if rows <= SMALL else 1e-3
+    return 1e-5 if rows <= SMALL else 5e-4
 
 
 def known_to(rows: int) -> float:
@@ -87,7 +87,7 @@ def rough_prices(market: Market, gain: float, *, floor: float) -> Doubles:
         if not price.any():
             price = gain / np.maximum(np.abs(market.rules.bound) * sample.part, 1.0)
         whole = len(sample.rows) == len(market.rows)
-        last = gain * (last_heat if whole else known_to)(len(sample.rows))
+        last = gain * (last_heat(len(sample.rows)) if whole else known_to(len(sample.rows)))
         price = anneal(sample, price, gain=gain, heat=heat, last=last, floor=floor * sample.part)
         heat = last
     return price
@@ -176,12 +176,14 @@ class _Search:
         """Decides a minimum that would be reached in part, or makes a plan."""
         part, rules = self.where(node.state), self.market.rules
         sample = part if node.fine else part.sample(SMALL)
-        heat = self.heat if node.fine else self.gain * known_to(SMALL)
+        heat = self.heat if node.fine else self.gain * known_to(len(sample.rows))
         _, slope, _ = sample.soft(node.price, heat)
         least = -rules.bound[rules.sign < 0]
         pushes = slope[rules.sign < 0] / sample.part + least
         free = np.array(node.state) == FREE
-        torn = np.flatnonzero(free & (pushes > 0.5) & (pushes < least - 0.5))
+        # A sample's number may be above the minimum by chance: three standard deviations.
+        chance = 0.0 if node.fine else 3 * np.sqrt(np.maximum(pushes, 0) / sample.part)
+        torn = np.flatnonzero(free & (pushes > 0.5) & (pushes < least - 0.5 + chance))
         if len(torn):
             self.split(node.state, int(torn[0]))
         elif not node.fine:

@@ -12,13 +12,13 @@ from campaigns.allocation.passes import Tariff, draw, near
 from campaigns.allocation.prices import SMALL, Market
 from campaigns.allocation.problem import Doubles, Wide
 
-MANY_OPTIONS = 20_000
-"""options that repairs and exchanges choose from, where there are so many"""
 MOST_MOVES = 600
 """moves whose pairs are tried, 600 x 600 at a time"""
 QUICK_MOVES = 100
 """likewise after a shake"""
 ROUNDS = 10
+FEW_ROUNDS = 2
+"""of exchanges, where members are so many that the bound is near anyway"""
 SHAKES = 40
 """in each of the rounds"""
 RESCUES = 200
@@ -65,12 +65,13 @@ def settle(market: Market, price: Doubles, lots: Doubles, *, heat: float, bound:
         put(place, 1, choices, rules, use, weight)
     reach, excess = 20 * heat, 1.0
     widest = market.scale.highest + bound
-    if len(rows) <= SMALL:
+    small = len(rows) <= SMALL
+    if small:
         reach = widest
     while True:
         options, now, moving = _options(market, tariff, reach, chosen)
         excess = repair(options, now, choices, rules, use, weight)
-        if (excess == 0 and len(options.row) >= MANY_OPTIONS) or reach >= widest:
+        if excess == 0 or reach >= widest:
             break
         chosen[moving] = options.place[now]
         reach *= 4
@@ -78,10 +79,10 @@ def settle(market: Market, price: Doubles, lots: Doubles, *, heat: float, bound:
         rng = np.random.default_rng(len(rows))
         if shake(options, now, choices, rules, use, price, weight, 0, RESCUES, rng) > 0:
             return None
-    exchange(options, now, choices, rules, use, price, MOST_MOVES, ROUNDS)
+    exchange(options, now, choices, rules, use, price, MOST_MOVES, ROUNDS if small else FEW_ROUNDS)
     chosen[moving] = options.place[now]
     fill(rows, choices, market.most, rules, use, chosen)
-    if len(rows) <= SMALL:
+    if small:
         _polish(market, price, weight, chosen, use, bound=bound)
     return Settled(chosen, use, _value(market, chosen))
 
