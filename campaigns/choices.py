@@ -65,19 +65,14 @@ def table_of(
     for start in range(0, len(members), _CHUNK):
         some = members[start : start + _CHUNK]
         found = [
-            _valued(one, some, start, int(at), cost, minor_units)
+            _valued(one, some, start=start, first=int(at), cost=cost, minor=minor_units)
             for one, at in zip(eligible, first, strict=False)
         ]
         found.append(_kept(some, kept, len(offers)))
         parts.append(_choices(found, len(some), cost))
     campaign = np.append(np.repeat(np.arange(len(eligible)), sizes), -1)
-    nobody = Choices(
-        np.zeros(1, np.int64),
-        np.empty(0, np.float32),
-        np.empty(0, np.int32),
-        np.empty(0, np.uint16),
-    )
-    return Table(members, join(parts) if parts else nobody, offers, campaign, cost)
+    parts = parts or [_choices([_kept([], kept, len(offers))], 0, cost)]  # nobody at all
+    return Table(members, join(parts), offers, campaign, cost)
 
 
 _Found = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
@@ -85,7 +80,7 @@ _Found = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
 def _valued(
-    one: Eligible, some: list[str], start: int, first: int, cost: NDArray[np.int64], minor: int
+    one: Eligible, some: list[str], *, start: int, first: int, cost: NDArray[np.int64], minor: int
 ) -> _Found:
     low, high = np.searchsorted(one.rows, [start, start + len(some)])
     rows = one.rows[low:high] - start

@@ -29,6 +29,10 @@ _DECISIONS = {
     "budget": "would need more budget",
     "coupon_limit": "would need more of their coupons",
     "campaign_limit": "are beyond the campaign's number of sends",
+    "minimum": "get none, for the campaign does not run",
+    "elsewhere": "get another campaign's push",
+    "kept": "have their slot kept for a campaign that is planned already",
+    "scheduled": "get an earlier campaign's push first",
 }
 _OUTCOMES = {
     "accepted": "sent",
@@ -148,6 +152,10 @@ def show_explanations(console: Console, member: str, plans: Sequence[dict[str, A
                 f"  {one['value']:>8.2f}  {escape(one['coupon_id'])}  "
                 f"({one['probability']:.1%})  {escape(one['why'])}"
             )
+            for name, amount in one["pays"].items():
+                console.print(f"  {-amount:>8.2f}    {escape(name)}")
+            if "to_change" in one:
+                console.print(f"              {escape(one['to_change'])}")
 
 
 def show_message(console: Console, title: str, message: Message) -> None:

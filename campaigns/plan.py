@@ -50,7 +50,7 @@ class Plan:
     occasion: str
     rows: pl.DataFrame
     """columns as in SCHEMA"""
-    account: Account | None = None
+    account: Account
     """what it came to, with all that were planned together; kept in the same file"""
 
     def counts(self) -> Counter[str]:
@@ -65,11 +65,10 @@ def money(budget: float, settings: CampaignSettings) -> int:
     return math.floor(budget * settings.minor_units + 1e-9)
 
 
-def identify(rows: pl.DataFrame, account: Account | None) -> tuple[str, bytes]:
+def identify(rows: pl.DataFrame, account: Account) -> tuple[str, bytes]:
     """A plan's id, and the file's content that the id is the hash of."""
     buffer = io.BytesIO()
-    kept = {} if account is None else {_ACCOUNT: account.model_dump_json()}
-    rows.write_parquet(buffer, metadata=kept)
+    rows.write_parquet(buffer, metadata={_ACCOUNT: account.model_dump_json()})
     content = buffer.getvalue()
     return hashlib.sha256(content).hexdigest()[:24], content
 
@@ -115,8 +114,11 @@ def read_plan(plan_id: str, folder: Path) -> Plan:
     if hashlib.sha256(content).hexdigest()[:24] != plan_id:
         raise CampaignError(f"The plan {path} was changed or damaged; plan again")
     rows = pl.read_parquet(content)
-    kept = pl.read_parquet_metadata(io.BytesIO(content)).get(_ACCOUNT)
-    account = None if kept is None else Account.model_validate_json(kept)
+    try:
+        kept = pl.read_parquet_metadata(io.BytesIO(content))[_ACCOUNT]
+        account = Account.model_validate_json(kept)
+    except (KeyError, ValidationError):
+        raise CampaignError(f"The plan {path} is of another version; plan again") from None
     if not len(rows):
         return Plan(plan_id, "", rows, account)
     first = rows.row(0, named=True)

@@ -118,11 +118,12 @@ def what_if(
         spare = left(ledger, draft.merged)
     found = []
     for budget, most in zip(budgets, asked, strict=True):
-        rest: int | None = max(0, most - draft.spent(spare))
-        under = spare
+        rest = max(0, most - draft.spent(spare))
         if len(campaigns) == 1:
-            under, rest = spare | {budget_purse(campaigns[0].campaign): rest}, None
-        shared = share_out(weighed, spare=under, total=rest)
+            own = {budget_purse(campaigns[0].campaign): rest}
+            shared = share_out(weighed, spare=spare | own, total=None)
+        else:
+            shared = share_out(weighed, spare=spare, total=rest)
         cost, pushes = shared.given(weighed)
         found.append(Outlook(budget, cost / settings.minor_units, pushes, shared.account))
     return found

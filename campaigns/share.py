@@ -95,7 +95,8 @@ def _with_holdouts(
     everyone; when that falls on such a campaign, they use nothing up, and the rest is shared out
     anew without them, until it falls on no more of them.
     """
-    outside = ~weighed.free.any(axis=0)
+    some = np.logical_or.reduce(weighed.free, axis=0)
+    outside = ~some
     plan = allocated(outside)
     chosen = plan.chosen
     while True:
@@ -108,8 +109,7 @@ def _with_holdouts(
             return chosen, plan
         outside = np.logical_or(outside, new)
         plan = allocated(outside)
-        settled = outside & weighed.free.any(axis=0)
-        chosen = np.where(settled, chosen, plan.chosen)
+        chosen = np.where(outside & some, chosen, plan.chosen)
 
 
 def _offers(weighed: Weighed, chosen: Rows) -> tuple[Rows, NDArray[np.float64]]:
