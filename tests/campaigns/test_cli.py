@@ -127,7 +127,7 @@ def two(tmp_path):
 
 def test_campaigns_are_planned_together_and_the_prices_are_printed(run, two):
     said = run("plan", *two, "--budget", 1.5)
-    assert "Value 12.90; no plan within these limits is worth more than 12.90" in said
+    assert "Value 13.50; no plan within these limits is worth more than 13.50" in said
     assert "the total budget: the next 1 would earn 2." in said
     facts = json.loads(run("plan", *two, "--budget", 1.5, "--json"))
     assert len(facts["plans"]) == 2
@@ -149,7 +149,7 @@ def test_what_if_prints_value_over_budget(run, shop, campaign):
     assert [line.split()[:2] for line in said.splitlines()[1:]] == [
         ["0.00", "9.00"],
         ["1.00", "12.10"],
-        ["2.00", "14.90"],
+        ["2.00", "14.80"],
     ]
     found = json.loads(run("plan", campaign, "--what-if", "budget=0,1,2", "--json"))["what_if"]
     assert [one["budget"] for one in found] == [0, 1, 2]
