@@ -27,7 +27,7 @@ from campaigns.plan import (
 from campaigns.send import SendReport, send
 from campaigns.settings import CampaignSettings
 from campaigns.share import share_out
-from campaigns.shop import audience_members, campaign_coupons, issue_limits, renderer
+from campaigns.shop import audience_members, campaign_coupons, check_coupons, issue_limits, renderer
 from campaigns.weigh import Draft, weigh
 
 
@@ -154,6 +154,7 @@ def _draft(composition: Composition, campaigns: Sequence[Campaign]) -> _Drafts:
         campaign = campaign.model_copy(update={"template": whole(campaign.template)})
         _try_template(campaign)
         coupons = campaign_coupons(campaign, dataset)
+        check_coupons(campaign, coupons, dataset, now=now)
         members = audience_members(campaign, dataset, now=now)
         drafts.append(Draft(campaign, composition.offers(campaign, coupons, now), members))
         purses.append(purse_limits(campaign, coupons, issues=issues, settings=settings))

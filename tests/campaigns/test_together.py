@@ -1,5 +1,6 @@
 from datetime import timedelta
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -261,3 +262,30 @@ def test_a_budget_below_zero_is_refused(shop, budget):
         plan_together(shop, [tea()], budget=budget)
     with pytest.raises(CampaignError, match="cannot be planned with"):
         what_if(shop, [tea()], [budget])
+
+
+@pytest.mark.parametrize(
+    ("column", "instant", "said"),
+    [
+        ("valid_until", NOW - timedelta(hours=1), "coupon 'c1' expired at 2017-12-01 08:00 UTC"),
+        (
+            "valid_from",
+            NOW + timedelta(hours=1),
+            "coupon 'c1' is not valid before 2017-12-01",
+        ),
+    ],
+)
+def test_a_coupon_that_is_not_valid_is_named(shop, column, instant, said):
+    file = shop.folder / "dataset" / "coupons.parquet"
+    dated = pl.when(pl.col("coupon_id") == "c1").then(pl.lit(instant)).alias(column)
+    pl.read_parquet(file).with_columns(dated).write_parquet(file)
+    with pytest.raises(CampaignError, match=said):
+        plan_campaign(shop, tea())
+    assert plan_campaign(shop, definition(campaign="tea", coupons={"from_campaign": "24"}))[1]
+
+
+def test_a_coupon_for_no_product_is_named(shop):
+    file = shop.folder / "dataset" / "coupon_products.parquet"
+    pl.read_parquet(file).filter(pl.col("coupon_id") != "c1").write_parquet(file)
+    with pytest.raises(CampaignError, match="'tea' coupon 'c1' is for no product"):
+        plan_campaign(shop, tea())
