@@ -35,6 +35,13 @@ def _swap(old, new, choices, rules, use, weight):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True)
+def put_all(places, choices, rules, use, weight):  # type: ignore[no-untyped-def]
+    """Adds what all these choices use."""
+    for place in places:
+        put(place, 1, choices, rules, use, weight)
+
+
+@njit(cache=True, nogil=True)
 def repair(options, now, choices, rules, use, weight):  # type: ignore[no-untyped-def]
     """Takes the moves that lose least worth for the excess they end; returns the excess left."""
     row, place, lost, _ = options
@@ -152,13 +159,21 @@ def shake(options, now, choices, rules, use, price, weight, most_moves, shakes, 
 def fill(rows, choices, most, rules, use, chosen):  # type: ignore[no-untyped-def]
     """Gives rows without a choice the best of positive value that still fits."""
     offsets, value, cost, offer = choices
+    bound, money, sign, starts, listed = rules
     ones = np.ones(len(use))
+    room = most.copy()  # few offers have any: most choices are done with at a glance
+    for one in range(len(room)):
+        for i in range(starts[one], starts[one + 1]):
+            rule = listed[i]
+            left = bound[rule] - use[rule]
+            if sign[rule] > 0 and (money[rule] or left <= 0):
+                room[one] = min(room[one], left if money[rule] else -1)
     for row in rows:
         if chosen[row] >= 0:
             continue
         best = 0.0
         for at in range(offsets[row], offsets[row + 1]):
-            if value[at] <= best or cost[at] > most[offer[at]]:
+            if value[at] <= best or cost[at] > room[offer[at]]:
                 continue
             if put(at, 1, choices, rules, use, ones) <= 0:
                 chosen[row], best = at, value[at]

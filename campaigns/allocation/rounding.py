@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from campaigns.allocation.exchange import exchange, fill, put, repair, shake
+from campaigns.allocation.exchange import exchange, fill, put_all, repair, shake
 from campaigns.allocation.passes import Tariff, draw, near
 from campaigns.allocation.prices import SMALL, Market
-from campaigns.allocation.problem import Doubles, Wide
+from campaigns.allocation.problem import Doubles, Rows, Wide
 
 MOST_MOVES = 600
 """moves whose pairs are tried, 600 x 600 at a time"""
@@ -61,8 +61,7 @@ def settle(market: Market, price: Doubles, lots: Doubles, *, heat: float, bound:
     market.each_block(lambda some: draw(some, choices, tariff, heat, lots, chosen))
     use, weight = np.zeros(len(price), np.int64), _weights(market, price)
     taken = chosen[rows]
-    for place in taken[taken >= 0]:
-        put(place, 1, choices, rules, use, weight)
+    put_all(taken[taken >= 0], choices, rules, use, weight)
     reach, excess = 20 * heat, 1.0
     widest = market.scale.highest + bound
     small = len(rows) <= SMALL
@@ -91,19 +90,23 @@ def _options(
     market: Market, tariff: Tariff, reach: float, chosen: Wide
 ) -> tuple[Options, Wide, NDArray[np.int64]]:
     """Options of the rows that have several, what they have now, and which rows they are."""
-    rows, choices = market.rows, market.choices
+    choices = market.choices
     none, nothing = np.empty(0, np.int64), np.empty(0)
-    count = near(rows, choices, tariff, reach, chosen, none, none, nothing)
-    row, place = np.empty(count, np.int64), np.empty(count, np.int64)
-    lost = np.empty(count)
-    near(rows, choices, tariff, reach, chosen, row, place, lost)
-    several = np.bincount(row, minlength=len(rows)) > 1
-    kept = several[row]
-    row, place, lost = row[kept], place[kept], lost[kept]
+
+    def work(some: Rows) -> tuple[Rows, Wide, Doubles]:
+        size = near(some, choices, tariff, reach, chosen, none, none, nothing)
+        row, place, lost = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size)
+        near(some, choices, tariff, reach, chosen, row, place, lost)
+        # Who has one option cannot be moved.
+        several = np.bincount(row, minlength=len(some))[row] > 1
+        return some[row[several]], place[several], lost[several]
+
+    found = market.each_block(work)
+    member, place, lost = (np.concatenate(column) for column in zip(*found, strict=True))
+    first = np.r_[True, member[1:] != member[:-1]] if len(member) else np.empty(0, np.bool_)
     gain = np.where(place < 0, 0.0, choices.value[place].astype(np.float64))
-    now = np.flatnonzero(place == chosen[rows[row]])
-    options = Options((np.cumsum(several) - 1)[row], place, lost, gain)
-    return options, now, rows[several]
+    now = np.flatnonzero(place == chosen[member])
+    return Options(np.cumsum(first) - 1, place, lost, gain), now, member[first]
 
 
 def _polish(
