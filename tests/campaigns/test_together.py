@@ -289,3 +289,22 @@ def test_a_coupon_for_no_product_is_named(shop):
     pl.read_parquet(file).filter(pl.col("coupon_id") != "c1").write_parquet(file)
     with pytest.raises(CampaignError, match="'tea' coupon 'c1' is for no product"):
         plan_campaign(shop, tea())
+
+
+def test_who_is_held_out_of_one_campaign_chooses_like_the_others(shop):
+    (first, _), (second, _) = plan_together(shop, [tea(holdout=0.6), bread()])
+    for at, member in enumerate(REACHED):
+        arm = rows(first)[member]["arm"]
+        own = {"treat": "push", "holdout": "held_out"}[arm]
+        wanted = (own, "elsewhere") if at >= 4 else ("elsewhere", "push")
+        assert (decided(first)[member], decided(second)[member]) == wanted
+    assert {rows(first)[m]["arm"] for m in REACHED[4:]} == {"treat", "holdout"}
+
+
+def test_money_of_who_is_held_out_goes_to_others(shop):
+    asked = [tea(holdout=0.6), bread()]
+    plans = [plan for plan, _ in plan_together(shop, asked, budget=1.5)]
+    pushes = [r for plan in plans for r in rows(plan).values() if r["decision"] == "push"]
+    held = [r for plan in plans for r in rows(plan).values() if r["decision"] == "held_out"]
+    assert held
+    assert sum(row["cost"] for row in pushes) == 150
