@@ -16,6 +16,15 @@ from campaigns.run import Composition
 from campaigns.shop import campaign_coupons
 
 ALTERNATIVES = 5
+_BARRED = {
+    "no_consent": "they would have to consent to this channel",
+    "suppressed": "nothing can: a suppression is for good",
+    "already_sent": "nothing can: one push for each occasion",
+    "capped": "the campaign's window would have to reach past that",
+    "scheduled": "both campaigns would have to be planned together",
+    "held_out": "nothing can: the holdout is drawn once, to measure what pushes earn",
+}
+"""what would have to change, whatever a coupon is worth"""
 _LIKE = 0.005
 """money: a difference that nobody sees"""
 
@@ -37,6 +46,7 @@ def explain_member(
         person = ledger.identity.person(member)
         outcome = outcomes(ledger, plan.plan_id).get(send_id(plan.occasion, person))
         standing = standings(ledger, definition.channel).get(person)
+    facts["to_change"] = _BARRED.get(row["decision"])
     facts["outcome"] = None if outcome is None else ": ".join(dict.fromkeys(outcome))
     facts["consent"] = standing is not None and standing.granted
     facts["suppressed"] = standing is not None and standing.suppressed
@@ -83,7 +93,7 @@ def _best(
     best = _chosen(composition, [plan, *beside], plan, member)
     found.sort(key=lambda one: (one["barred"] is not None, -one["left"], -one["value"]))
     for one in found:
-        if one["coupon_id"] != own["coupon_id"]:
+        if own["arm"] is not None and one["coupon_id"] != own["coupon_id"]:
             one["to_change"] = _to_change(one, best)
     return found[:ALTERNATIVES]
 

@@ -140,6 +140,8 @@ def show_explanations(console: Console, member: str, plans: Sequence[dict[str, A
         said = _DECISIONS.get(facts["decision"], facts["decision"])
         console.print(f"[bold]Campaign {escape(facts['campaign'])}[/], plan {facts['plan']}")
         console.print(f"Members like {escape(member)} here {said}: {escape(facts['reason'])}")
+        if facts.get("to_change"):
+            console.print(f"To change it, {escape(facts['to_change'])}")
         if facts.get("coupon_id"):
             worth = f"{facts['expected_value']:.2f}"
             console.print(f"Coupon {escape(facts['coupon_id'])}, worth {worth}")

@@ -77,7 +77,9 @@ def test_why_tells_each_kind_of_member_their_reason(run, shop, campaign):
     run("plan", campaign)
     assert "m2 often buys what c1 is for" in run("why", "m2")
     assert "on the suppression list" in run("why", "m3")
+    assert "nothing can: a suppression is for good" in run("why", "m3")
     assert "no contact point" in run("why", "m7")
+    assert "they would have to consent" in run("why", "m7")
     assert "not in the campaign's audience" in run("why", "stranger")
     run("send")  # all of it: no plan is live any more
     assert "m2 often buys what c1 is for" in run("why", "m2")
@@ -181,3 +183,19 @@ def test_why_tells_what_would_have_to_change(run, campaign):
     assert one["left"] == pytest.approx(one["value"] - sum(one["pays"].values()))
     assert one["left"] < 0
     assert json.loads(run("why", "m1", "--json"))["plans"][0]["best_coupons"][1]["to_change"]
+
+
+def test_why_compares_the_campaigns_that_were_planned_together(run, two):
+    run("plan", *two, "--budget", 1.5)
+    plans = json.loads(run("why", "m1", "--json"))["plans"]
+    assert sorted(one["decision"] for one in plans) == ["elsewhere", "push"]
+    chosen = next(one for one in plans if one["decision"] == "push")
+    other = next(one for one in plans if one["decision"] == "elsewhere")
+    by_coupon = {one["coupon_id"]: one for one in other["best_coupons"]}
+    assert chosen["coupon_id"] == "c2"
+    assert (
+        by_coupon["c2"]["to_change"] == "as good as the choice made: a lot decides between equals"
+    )
+    left = [one["left"] for one in chosen["best_coupons"] if one["coupon_id"] == "c2"]
+    short = left[0] - by_coupon["c1"]["left"]
+    assert by_coupon["c1"]["to_change"] == f"its value would have to rise by {short:,.2f}"
