@@ -7,6 +7,11 @@ from pydantic import BaseModel, ConfigDict
 Kind = Literal["total", "budget", "sends", "coupon", "share"]
 
 
+def amount(money: float) -> str:
+    """Money in words: cents, or two digits of what is less than ten of them."""
+    return f"{money:,.2f}" if abs(money) >= 0.1 or abs(money) < 1e-6 else f"{money:.2g}"
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

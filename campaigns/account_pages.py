@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from campaigns.account import Account, Cap, Least
+from campaigns.account import Account, Cap, Least, amount
 from campaigns.run import Outlook
 from campaigns.settings import CampaignSettings
 
@@ -56,14 +56,14 @@ def _next(cap: Cap, settings: CampaignSettings) -> str:
     """The next 1,000 would earn 1,740: of money, a round number about a hundredth of it."""
     price = (cap.price or 0.0) * _unit(cap, settings)
     if not cap.money:
-        return f"{cap.name}: one more would earn {price:,.2f}"
+        return f"{cap.name}: one more would earn {amount(price)}"
     step = 10.0 ** max(0, floor(log10(max(cap.most / settings.minor_units / 100, 1))))
-    return f"{cap.name}: the next {step:,.0f} would earn {price * step:,.2f}"
+    return f"{cap.name}: the next {step:,.0f} would earn {amount(price * step)}"
 
 
 def _minimum(one: Least) -> str:
     if one.runs:
-        paid = f"; each is credited {one.subsidy:,.2f} for it" if one.subsidy > 0.005 else ""
+        paid = f"; each is credited {amount(one.subsidy)} for it" if one.subsidy > 1e-6 else ""
         return f"{one.name}: runs with {one.pushes:,} of at least {one.least:,}{paid}"
     if one.reachable is None:
         return f"{one.name}: does not run; {one.least:,} pushes would cost more than they earn"
@@ -96,7 +96,7 @@ def show_outlooks(console: Console, found: Sequence[Outlook], settings: Campaign
             f"{one.account.value:,.2f}",
             f"{one.pushes:,}",
             f"{one.cost:,.2f}",
-            "" if price is None else f"{price:,.2f}",
+            "" if price is None else amount(price),
         )
     console.print(table)
 

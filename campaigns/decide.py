@@ -56,7 +56,7 @@ def _decided(at: int, weighed: Weighed, shared: Shared) -> Iterator[tuple[str, _
         elif campaign[row] < 0:
             slot = weighed.kept[member]
             reason = f"the slot is kept for campaign '{slot.campaign}'"
-            yield member, ("kept", reason, arm, None, None, None)
+            yield member, ("kept", reason, arm, None, round(float(shared.value[row]), 6), None)
         elif campaign[row] != at:
             name, coupon = table.offers[offer]
             reason = f"campaign '{name}' with coupon '{coupon}' earns more"

@@ -4,8 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from campaigns.account import amount
 from campaigns.definition import Campaign
 from campaigns.instants import words
 from campaigns.ledger.consent import standings
@@ -25,8 +24,8 @@ _BARRED = {
     "held_out": "nothing can: the holdout is drawn once, to measure what pushes earn",
 }
 """what would have to change, whatever a coupon is worth"""
-_LIKE = 0.005
-"""money: a difference that nobody sees"""
+_LIKE = 1e-3
+"""of the choice's worth: a difference that prices are not exact to"""
 
 
 def explain_member(
@@ -69,14 +68,17 @@ def _best(
     *,
     beside: Sequence[Plan],
 ) -> list[dict[str, Any]]:
-    """Those that are worth most after the prices that the plan kept."""
+    """Those that earn something, by what they are worth after the prices that the plan kept."""
     coupons = campaign_coupons(definition, composition.dataset())
     source = composition.offers(definition, coupons, composition.now())
     offers = source.offers([member])
     found: list[dict[str, Any]] = []
-    for column in np.flatnonzero(np.isfinite(offers.value[0])).tolist():
+    own = _row(plan, member) or {}
+    for column, coupon in enumerate(offers.coupon_ids):
+        value = float(offers.value[0, column])
+        if not value > 0 and coupon != own["coupon_id"]:
+            continue
         cost = math.ceil(offers.cost[column] * composition.settings.minor_units - 1e-9)
-        coupon, value = offers.coupon_ids[column], float(offers.value[0, column])
         pays = plan.account.charges(definition.campaign, coupon, cost)
         found.append(
             {
@@ -89,7 +91,6 @@ def _best(
                 "barred": plan.account.closed(definition.campaign, coupon, cost),
             }
         )
-    own = _row(plan, member) or {}
     best = _chosen(composition, [plan, *beside], plan, member)
     found.sort(key=lambda one: (one["barred"] is not None, -one["left"], -one["value"]))
     for one in found:
@@ -102,7 +103,11 @@ def _chosen(composition: Composition, plans: Sequence[Plan], of: Plan, member: s
     """What the member's choice is worth after the kept prices; 0 for nothing."""
     for plan in plans:
         row = _row(plan, member)
-        if plan.account != of.account or row is None or row["coupon_id"] is None:
+        if plan.account != of.account or row is None:
+            continue
+        if row["decision"] == "kept":
+            return float(row["expected_value"])
+        if row["coupon_id"] is None:
             continue
         definition = read_definition(plan, composition.plans)
         source = composition.offers(definition, [row["coupon_id"]], composition.now())
@@ -118,14 +123,12 @@ def _to_change(one: dict[str, Any], best: float) -> str:
     if one["barred"] is not None:
         return str(one["barred"])
     short = max(best, 0.0) - one["left"]
-    if one["value"] <= 0:
-        return f"it loses money: its value would have to rise by {short:,.2f}"
-    if short < _LIKE:
+    if short <= _LIKE * best:
         return "as good as the choice made: a lot decides between equals"
-    change = f"its value would have to rise by {short:,.2f}"
+    change = f"its value would have to rise by {amount(short)}"
     dearest = max(one["pays"], key=one["pays"].__getitem__, default=None)
     if dearest is not None and one["pays"][dearest] >= short:
         rest = one["pays"][dearest] - short
-        change += f", or what it pays for {dearest} fall from {one['pays'][dearest]:,.2f} to "
-        change += f"{rest:,.2f}, by raising that limit"
+        change += f", or what it pays for {dearest} fall from {amount(one['pays'][dearest])} to "
+        change += f"{amount(rest)}, by raising that limit"
     return change

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from campaigns.account import amount
 from campaigns.consent import Imported
 from campaigns.definition import Campaign
 from campaigns.message import Message
@@ -151,11 +152,11 @@ def show_explanations(console: Console, member: str, plans: Sequence[dict[str, A
             console.print(f"Last push ended {facts['last_push_ended']}")
         for one in facts.get("best_coupons", []):
             console.print(
-                f"  {one['value']:>8.2f}  {escape(one['coupon_id'])}  "
+                f"  {amount(one['value']):>8}  {escape(one['coupon_id'])}  "
                 f"({one['probability']:.1%})  {escape(one['why'])}"
             )
-            for name, amount in one["pays"].items():
-                console.print(f"  {-amount:>8.2f}    {escape(name)}")
+            for name, paid in one["pays"].items():
+                console.print(f"  {amount(-paid):>8}    {escape(name)}")
             if "to_change" in one:
                 console.print(f"              {escape(one['to_change'])}")
 

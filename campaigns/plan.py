@@ -32,7 +32,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "channel": pl.String(),
     "send_not_before": pl.Datetime("us", "UTC"),
     "send_not_after": pl.Datetime("us", "UTC"),
-    "expected_value": pl.Float64(),
+    "expected_value": pl.Float64(),  # of a slot that is kept: what keeping it is worth
     "cost": pl.Int64(),  # minor units
     "arm": pl.String(),  # treat, holdout; null where nobody asked
     "decision": pl.String(),

@@ -3,6 +3,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from campaigns.account import amount
 from campaigns.cli import app
 from campaigns.ledger.consent import suppress
 from recsys.errors import CampaignError
@@ -198,4 +199,4 @@ def test_why_compares_the_campaigns_that_were_planned_together(run, two):
     )
     left = [one["left"] for one in chosen["best_coupons"] if one["coupon_id"] == "c2"]
     short = left[0] - by_coupon["c1"]["left"]
-    assert by_coupon["c1"]["to_change"] == f"its value would have to rise by {short:,.2f}"
+    assert by_coupon["c1"]["to_change"] == f"its value would have to rise by {amount(short)}"

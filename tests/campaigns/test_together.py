@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaigns.definition import Campaign
+from campaigns.explain import explain_member
 from campaigns.plan import read_plan
 from campaigns.run import plan_campaign, plan_together, send_plan, what_if
 from campaigns.verify import verify
@@ -147,6 +148,9 @@ def test_a_later_campaigns_slot_is_kept_where_it_is_worth_more(shop, clock):
     }
     assert decided(now) == expected | {"m7": "no_consent"}
     assert rows(now)["m6"]["reason"] == "the slot is kept for campaign 'tea'"
+    assert rows(now)["m6"]["expected_value"] == pytest.approx(0.9 * 1.6)
+    told = explain_member(shop, now, "m6")["best_coupons"][0]
+    assert told["to_change"] == "its value would have to rise by 0.34"  # 1.44 against 1.1
     assert set(expected.values()) == {"push", "kept"}
 
 
