@@ -11,6 +11,7 @@ from campaigns.allocation.exchange import exchange, fill, put_all, repair, shake
 from campaigns.allocation.passes import Tariff, draw, near
 from campaigns.allocation.prices import SMALL, Market
 from campaigns.allocation.problem import Doubles, Rows, Wide
+from campaigns.allocation.rescue import dive
 
 MOST_MOVES = 600
 """moves whose pairs are tried, 600 x 600 at a time"""
@@ -23,6 +24,8 @@ SHAKES = 40
 """in each of the rounds"""
 RESCUES = 200
 """shakes of a plan that no single moves could repair"""
+OPTIONS_OF_A_PROGRAM = (2_000, 20_000)
+"""tried one after the other where shakes do not help"""
 NEAR_ENOUGH = 1e-5
 """relative gap at which small plans are left alone"""
 
@@ -77,13 +80,39 @@ def settle(market: Market, price: Doubles, lots: Doubles, *, heat: float, bound:
     if excess > 0:
         rng = np.random.default_rng(len(rows))
         if shake(options, now, choices, rules, use, price, weight, 0, RESCUES, rng) > 0:
-            return None
+            rescued = _rescue(options, now, market, use)
+            if rescued is None:
+                return None
+            now = rescued
     exchange(options, now, choices, rules, use, price, MOST_MOVES, ROUNDS if small else FEW_ROUNDS)
     chosen[moving] = options.place[now]
     fill(rows, choices, market.most, rules, use, chosen)
     if small:
         _polish(market, price, weight, chosen, use, bound=bound)
     return Settled(chosen, use, _value(market, chosen))
+
+
+def _rescue(options: Options, now: Wide, market: Market, use: Wide) -> Wide | None:
+    """Another option for each row, so that all rules are kept; changes `use`."""
+    choices, rules = market.choices, market.rules
+    used, ones = np.zeros_like(use), np.ones(len(use))
+    put_all(options.place[now], choices, rules, used, ones)
+    room = np.where((rules.sign > 0) | market.active, rules.bound - (use - used), np.inf)
+    nearest = np.sort(options.lost)
+    for most in OPTIONS_OF_A_PROGRAM:
+        # The best of each row loses nothing, so that none is without an option.
+        near = np.flatnonzero(options.lost <= nearest[min(most, len(nearest)) - 1])
+        found = dive(
+            options.row[near], options.place[near], options.gain[near],
+            choices=choices, rules=rules, room=room,
+        )  # fmt: skip
+        if found is not None:
+            use -= used
+            put_all(options.place[near[found]], choices, rules, use, ones)
+            return near[found]
+        if len(near) == len(nearest):
+            return None
+    return None
 
 
 def _options(
