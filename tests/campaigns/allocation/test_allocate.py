@@ -220,3 +220,18 @@ def test_a_senseless_limit_is_named(limits, minimums, said):
 def test_a_cost_below_zero_is_refused():
     with pytest.raises(CampaignError, match="row 0: offer 0 has a cost below zero"):
         problem([[1.0]], -1).solve()
+
+
+def test_a_minimum_that_limits_leave_just_room_for_is_reached():
+    one = instance(5100)  # no single moves lead there
+    plan = allocate(
+        one.choices,
+        offers=one.offers,
+        limits=one.limits,
+        minimums=one.minimums,
+        held_out=np.zeros(500, np.bool_),
+        lots=np.random.default_rng(5100).random(500),
+    )
+    assert keeps_the_rules(one, plan)
+    assert plan.runs.tolist() == [True, False, False]
+    assert plan.gap < 0.01
