@@ -122,17 +122,6 @@ def latest_plan(ledger: Ledger) -> Registered | None:
     return None if row is None else Registered(*row)
 
 
-def plans_of(ledger: Ledger, campaign: str) -> list[Registered]:
-    """All plans of a campaign, whatever their state, the latest first."""
-    with ledger.reading() as connection:
-        rows = connection.execute(
-            text("SELECT plan_id, occasion, campaign, state FROM plan WHERE campaign = :c"
-                 " ORDER BY registered_at DESC, plan_id"),
-            {"c": campaign},
-        )  # fmt: skip
-        return [Registered(*row) for row in rows]
-
-
 def _find(ledger: Ledger, where: str, key: str) -> Registered | None:
     with ledger.reading() as connection:
         row = connection.execute(
