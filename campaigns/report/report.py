@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
 from campaigns.account import Account
@@ -15,7 +16,7 @@ from campaigns.ledger.past_plans import Past, past_plans
 from campaigns.pages import DECISIONS
 from campaigns.plan import SCHEMA, Plan, read_definition, read_plan
 from campaigns.report.changes import Change, change, left_out
-from campaigns.report.sums import Pushes, Sums, even_share, joined, pushes_of, sums, value_if
+from campaigns.report.sums import Pushes, Sums, even_share, joined, luck, pushes_of, sums, value_if
 from campaigns.run import Composition
 from campaigns.showcase import coupon_titles
 from recsys.errors import CampaignError
@@ -145,9 +146,18 @@ def report(composition: Composition, plan_id: str) -> Report:
     with composition.open_ledger() as ledger:
         plans, absent = _together(asked, composition, ledger)
         titles = coupon_titles(composition.dataset())
-        campaigns = [_campaign(one, composition, ledger, titles) for one in plans]
-    pushes = joined([pushes_of(one.rows, settings.minor_units) for one in plans])
-    account, total = asked.account, sums(pushes)
+        parts = [pushes_of(one.rows, settings.minor_units) for one in plans]
+        # The same every time, and campaigns apart from each other.
+        lucks = [
+            luck(part, np.random.default_rng(int(one.plan_id, 16)))
+            for part, one in zip(parts, plans, strict=True)
+        ]
+        campaigns = [
+            _campaign(one, sums(part, drawn), composition, ledger, titles)
+            for one, part, drawn in zip(plans, parts, lucks, strict=True)
+        ]
+    pushes = joined(parts)
+    account, total = asked.account, sums(pushes, np.sum(lucks, axis=0))
     naive = None
     if account.naive_value is not None:
         naive = Simple(
@@ -205,7 +215,7 @@ def _check(plan: Plan) -> None:
 
 
 def _campaign(
-    plan: Plan, composition: Composition, ledger: Ledger, titles: Mapping[str, str]
+    plan: Plan, total: Sums, composition: Composition, ledger: Ledger, titles: Mapping[str, str]
 ) -> OfCampaign:
     minor = composition.settings.minor_units
     definition = read_definition(plan, composition.plans)
@@ -230,7 +240,7 @@ def _campaign(
         definition.margin_rate,
         definition.coupon_value,
         definition.holdout,
-        sums(pushes_of(plan.rows, minor)),
+        total,
         None if naive is None else Simple(naive.pushes, naive.cost / minor, naive.value),
         list(_left_out(plan.rows, last)),
         [
