@@ -27,6 +27,10 @@ def write_page(report: Report, file: Path) -> None:
     sync_folder(file.parent)
 
 
+def _money(money: float) -> str:
+    return amount(money if abs(money) >= 1e-6 else 0.0)  # what rounding leaves has no sign
+
+
 def rendered(report: Report) -> str:
     """The page's text. Whatever names, titles and reasons hold is shown, never obeyed."""
     environment = Environment(
@@ -36,7 +40,7 @@ def rendered(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"money": amount, "count": "{:,}".format}
+    environment.filters |= {"money": _money, "count": "{:,}".format}
     ends = [end for one in report.campaigns for end in (one.sums.value.low, one.sums.value.high)]
     low, high = min([0.0, *ends]), max([0.0, *ends])
     span = (high - low) or 1.0

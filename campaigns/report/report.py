@@ -1,6 +1,6 @@
 """What there is to say of a plan: the numbers of the page, and of `--json`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -175,9 +175,16 @@ def report(composition: Composition, plan_id: str) -> Report:
         [next_words(cap, settings) for cap in dear_caps(account)],
         [minimum_words(one) for one in account.minimums],
         naive,
-        0.0 if absent else account.value - total.value.mean,
+        _kept(plans),
         list(_scenarios(pushes, account)),
     )
+
+
+def _kept(plans: Sequence[Plan]) -> float:
+    """Each slot once, though all campaigns tell of it."""
+    kept = (pl.col("decision") == "kept") & (pl.col("arm") == "treat")
+    rows = pl.concat([one.rows.filter(kept) for one in plans])
+    return float(rows.unique("member_id")["expected_value"].sum())
 
 
 def _together(asked: Plan, composition: Composition, ledger: Ledger) -> (
