@@ -33,7 +33,7 @@ def _show(console: Console, one: OfCampaign) -> None:
     console.print(f"[bold]{escape(one.title)}[/] · plan {one.plan}")
     console.print(
         f"  {sums.pushes:,} pushes for {amount(sums.cost)}; expected value {_span(sums.value)}; "
-        f"off orders {_span(sums.discount)}, at most {amount(sums.most_off)}"
+        f"liability {_span(sums.discount)}, at worst {amount(sums.most_off)}"
         + (f" and {sums.unlimited:,} coupons without a limit" if sums.unlimited else "")
     )
     if one.last is not None:
