@@ -78,8 +78,11 @@ class ModelOffers:
 
     def _most_off(self) -> NDArray[np.float64]:
         """Of a coupon that is in several campaigns, the most in any."""
-        most = dict.fromkeys(self.coupon_ids, 0.0)
-        for coupon in self.model.coupons:
-            if coupon.coupon_id in most:
-                most[coupon.coupon_id] = max(most[coupon.coupon_id], most_off(coupon, self.terms))
-        return np.array([most[coupon] for coupon in self.coupon_ids], np.float64)
+        coupons = self.model.coupons
+        return np.array(
+            [
+                max((most_off(coupons[at], self.terms) for at in places.tolist()), default=0.0)
+                for places in self._places()
+            ],
+            np.float64,
+        )

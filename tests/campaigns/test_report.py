@@ -1,6 +1,7 @@
 """The report of a plan: every number computed a second time, by other means."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 
@@ -18,9 +19,14 @@ from campaigns.report.changes import change
 from campaigns.report.page import rendered
 from campaigns.report.sums import Pushes, even_share, luck, pushes_of, sums, value_if
 from campaigns.run import plan_campaign, plan_together, send_plan
+from campaigns.valuation import ModelOffers
+from recsys.coupons import Terms
 from recsys.errors import CampaignError
 from recsys.ids import unit_interval
+from serving.models import open_current
 from tests.campaigns.kit import MEMBERS, NOW, Clock, TableOffers, composition, definition
+from tests.small_shop import END
+from tests.small_shop import MEMBERS as SHOPPERS
 
 REACHED = MEMBERS[:-1]
 """who has consented"""
@@ -164,6 +170,29 @@ def test_other_assumptions_change_the_value_as_its_formula_says(drawn):
     assert value_if(of, rate=0.5) == pytest.approx(float(half))
     assume(float((of.chance * (gain + of.discount)).sum()) > 0.01)
     assert value_if(of, share=even_share(of)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("setting", "key", "times"),
+    [("redemption_rate", "rate", 0.5), ("incremental_share", "share", 1.5)],
+)
+def test_other_assumptions_are_what_the_model_would_say_of_them(small_model, setting, key, times):
+    model = open_current(small_model / "models")
+    terms = Terms(0.25, 1.0, 0.1, 0.5)
+    other = replace(terms, **{setting: getattr(terms, setting) * times})
+    now = END.timestamp() / 86_400 + 0.4
+    coupons = sorted({coupon.coupon_id for coupon in model.coupons})
+    found, instead = (
+        ModelOffers(model, coupons, one, now).offers(SHOPPERS) for one in (terms, other)
+    )
+    some = np.isfinite(found.value) & (found.probability > 0)
+    assert some.any(axis=0).sum() >= 4
+    cost = np.broadcast_to(found.cost, found.value.shape)
+    of = Pushes(
+        found.value[some], cost[some], found.probability[some], found.discount[some], cost[some]
+    )
+    assert value_if(of, **{key: times}) == pytest.approx(instead.value[some].sum(), rel=1e-4)
+    assert abs(value_if(of) - instead.value[some].sum()) > 1
 
 
 def test_the_page_tells_where_nothing_is_earned(shop):
