@@ -6,7 +6,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from campaigns.account import amount
 from campaigns.files import sync_folder, write_whole
-from campaigns.report.report import Report
+from campaigns.report.facts import Report
 from recsys.errors import CampaignError
 
 _TEMPLATE = "plan.html"

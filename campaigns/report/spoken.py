@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from campaigns.account import amount
-from campaigns.report.report import OfCampaign, Report
+from campaigns.report.facts import OfCampaign, Report
 from campaigns.report.sums import Span
 
 

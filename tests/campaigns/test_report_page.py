@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from campaigns.account import amount
 from campaigns.report import report, write_page
-from campaigns.report.report import Report
+from campaigns.report.facts import Report
 from campaigns.run import plan_campaign, plan_together
 from tests.campaigns.kit import Clock, TableOffers, composition, definition
 
