@@ -211,6 +211,7 @@ def create_app(service: Service) -> FastAPI:
             shown=questions.shown(asked),
             asked=Asked(asked.filter, asked.region),
             candidates=questions.candidates(place, asked),
+            query=questions.query(place, asked, ranker.model),
             language=language,
             rotated=rotated(place.rotation, recent, now) if rotates else (),
         )
@@ -219,7 +220,7 @@ def create_app(service: Service) -> FastAPI:
         except FilterError as error:  # the placements' own filters were tried at the start
             raise RefusedError("filter", str(error)) from None
         metrics.listed(asked.placement, len(found.items), wanted.limit)
-        if subject is not None and not asked.debug:
+        if subject is not None and not recent.hidden and not asked.debug:
             live.impressions.answered(
                 Answered(
                     request_id, member_id, visitor_id, asked.placement, place.rotation,
@@ -238,6 +239,7 @@ def create_app(service: Service) -> FastAPI:
         product_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         cart: Annotated[list[Id], Query(max_length=100)] = [],  # noqa: B006
         exclude: Annotated[list[Id], Query(max_length=500)] = [],  # noqa: B006
+        query: Annotated[str | None, Query(max_length=500)] = None,
         filter: Annotated[FilterText | None, Query()] = None,  # noqa: A002
         region: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         limit: Annotated[int | None, Query(ge=1)] = None,
@@ -253,6 +255,7 @@ def create_app(service: Service) -> FastAPI:
             cart,
             exclude,
             None,
+            query,
             filter,
             region,
             limit,

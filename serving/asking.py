@@ -17,6 +17,8 @@ from serving.views import View
 from serving.wording import Language
 
 DAY_US = 86_400_000_000
+SEARCH_SHOWS = 5
+"""products of a search that count: about those that its page shows without scrolling"""
 _KIND = {kind: code for code, kind in enumerate(KINDS)}
 
 
@@ -38,6 +40,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """nothing but these"""
     rotated: Sequence[str] = ()
     """shown often enough; they move down"""
+    query: str | None = None
+    """nothing but what fits this text; for a model that has a search index"""
     language: Language = "en"
     """of the reasons"""
 
@@ -58,6 +62,7 @@ class Asking(msgspec.Struct, frozen=True, gc=False):
     member: int | None
     seeds: list[int]
     candidates: list[int] | None
+    """of the request, or what fits its query"""
     view: View
     present: Present
     excluded: list[int]
@@ -78,6 +83,10 @@ def asking(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -> A
     if request.candidates is not None:
         candidates = _rows(request.candidates, row_of)
         view = ranker.views.among(view, candidates)
+    elif request.query is not None:
+        matches = ranker.matches(request.query)
+        candidates = matches.products.tolist()
+        view = ranker.views.matching(view, matches)
     here = present(ranker, request, recent) if recent else NOTHING_NEW
     seeds = _rows(request.seeds, row_of)
     excluded, shown = _rows(request.excluded, row_of), _rows(request.shown, row_of)
@@ -100,23 +109,39 @@ def present(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -> 
             bought.append((row, floor(event.occurred_at / DAY_US)))
             if event.occurred_at > rest:
                 resting.add(row)
-    return Present(_session(recent, row_of), bought, resting)
+    return Present(_session(ranker, recent), bought, resting)
 
 
 def _rows(ids: Iterable[str], row_of: Callable[[str], int | None]) -> list[int]:
     return [row for text in dict.fromkeys(ids) if (row := row_of(text)) is not None] if ids else []
 
 
-def _session(recent: Sequence[RecentEvent], row_of: Callable[[str], int | None]) -> Session:
+def _session(ranker: Ranker, recent: Sequence[RecentEvent]) -> Session:
     """The latest events, as many as training looks at."""
+    row_of, latest = ranker.product_row, recent[-features.SESSION_EVENTS :]
     events = [
         (row, event.occurred_at, _KIND[event.kind])
-        for event in recent[-features.SESSION_EVENTS :]
+        for event in latest
         if event.product_id is not None and (row := row_of(event.product_id)) is not None
     ]
+    if len(events) < len(latest):  # some name no product
+        events = _with_searches(ranker, latest)
     if not events:
         return NO_SESSION
     products, moments, kinds = zip(*events, strict=True)
     return Session(
         np.array(products, np.int32), np.array(moments) / DAY_US, np.array(kinds, np.uint8)
     )
+
+
+def _with_searches(ranker: Ranker, latest: Sequence[RecentEvent]) -> list[tuple[int, int, int]]:
+    """Product, time and kind of each event; a search is of the first products that it finds."""
+    events = []
+    for event in latest:
+        kind, rows = _KIND[event.kind], []
+        if event.product_id is not None:
+            rows = _rows([event.product_id], ranker.product_row)
+        elif event.query:
+            kind, rows = features.SEARCHED, ranker.matches(event.query).first(SEARCH_SHOWS)
+        events += [(row, event.occurred_at, kind) for row in rows]
+    return events

@@ -11,15 +11,19 @@ from numba import njit
 from numpy.typing import NDArray
 
 from recsys.features import (
+    BROWSED,
     DUE_KNOTS,
     KIND_WEIGHTS,
     LEAST_DAYS,
+    SEARCHED,
     SESSION_DECAY_DAYS,
     SESSION_SCALE,
     Floats,
 )
+from recsys.history import PURCHASE
 from serving.tables import (
     CODES,
+    ITSELF,
     MEMBER,
     NOWHERE,
     PAGE,
@@ -43,8 +47,8 @@ _TAKEN = 0
 _TOO_MANY = -2
 _POWERS = np.ldexp(np.float32(1), np.maximum(np.arange(32), 1) - 25).astype(np.float32)
 """by the exponent of a float16: what its last bit is worth"""
-_AGAIN, _POPULAR, _TOGETHER, _SESSION, _FRESH = (
-    CODES.index(code) for code in ("again", "popular", "together", "session", "fresh")
+_AGAIN, _POPULAR, _TOGETHER, _SESSION, _SEARCHED, _FRESH = (
+    CODES.index(code) for code in ("again", "popular", "together", "session", "searched", "fresh")
 )
 
 
@@ -55,7 +59,8 @@ class _Candidates(NamedTuple):
     scores: Floats
     similarity: Floats
     strongest: Rows
-    """the entry of the neighbours that points most at each; NOWHERE where none does"""
+    """the entry of the neighbours that points most at each, ITSELF where a search has found it;
+    NOWHERE where neither does"""
 
 
 class _Ranked(NamedTuple):
@@ -177,7 +182,8 @@ def _rank_page(
     """By the sum of cosines. A boost, there a logit, multiplies the odds; here the sum."""
     to = _room(len(seeds) * NEIGHBOURS_OF_PAGE)
     weights = np.ones(len(seeds), np.float32)
-    total = _gather(tables, to, 0, seeds, weights, NEIGHBOURS_OF_PAGE)
+    itself = np.zeros(len(seeds), np.float32)
+    total = _gather(tables, to, 0, seeds, weights, itself, NEIGHBOURS_OF_PAGE)
     for at in range(total):
         to.scores[at] = to.similarity[at]
         if len(tables.added):
@@ -198,51 +204,72 @@ def _rank_member(
     base = stop - start if own else 0
     seeds = session.products if own else session.products[:0]
     lifted = tables.lifted if own else tables.lifted[:0]
-    to = _room(base + len(seeds) * NEIGHBOURS_OF_SEED + len(lifted))
+    to = _room(base + len(seeds) * (NEIGHBOURS_OF_SEED + 1) + len(lifted))
     for at in range(base):
         product = tables.base_products[start + at]
         to.products[at] = product
         tables.places[product] = at
-    last = _last_days(tables, start, base, bought, bought_day)
     weights = _session_weights(session, now)
-    total = _gather(tables, to, base, seeds, weights, NEIGHBOURS_OF_SEED)
+    itself, interested = _interests(tables, seeds, weights, session.kinds)
+    total = _gather(tables, to, base, seeds, weights, itself, NEIGHBOURS_OF_SEED)
     for product in lifted:
         if tables.places[product] < 0:
             to.products[total] = product
             tables.places[product] = total
             total += 1
-    today = np.float32(now)
+    last = _last_days(tables, start, base, total, bought, bought_day)
+    today, leaves = np.float32(now), tables.leaves
+    new_near, new_leaf = tables.session[0, 0], tables.session[0, 1]
+    repeat_near, repeat_leaf = tables.session[1, 0], tables.session[1, 1]
     for at in range(total):
-        product, weight = to.products[at], tables.session_new
-        if at >= base:
-            score = _float(tables.product_static[product]) + shift
-        else:
-            score = _float(tables.base_static[start + at])
-            if last[at] > 0:
-                weight = tables.session_repeat
+        product, near, of_leaf = to.products[at], new_near, new_leaf
+        if last[at] > 0:
+            near, of_leaf = repeat_near, repeat_leaf
+            if at < base and (tables.base_last_day[start + at] > 0 or not tables.once.shape[1]):
+                score = _float(tables.base_static[start + at])
                 interval = _float(tables.base_interval[start + at])
-                score += _clock(tables.curve, today - last[at], interval)
+            else:
+                score = _float(tables.once[0, product])
+                interval = _float(tables.once[1, product])
+            score += _clock(tables.curve, today - last[at], interval)
+        elif at < base:
+            score = _float(tables.base_static[start + at])
+        else:
+            score = _float(tables.product_static[product]) + shift
         if to.similarity[at] > 0:
-            score += weight * np.log1p(SESSION_SCALE * to.similarity[at])
+            score += near * np.log1p(SESSION_SCALE * to.similarity[at])
+        if interested and leaves[product] >= 0:
+            score += of_leaf * tables.interest[0, leaves[product]]
         if len(tables.added):
             score += tables.added[product]
         to.scores[at] = score
+    _forget_interests(tables, seeds)
+    _move_down(tables, to, start, base, rotated, fall)
+    return _ranked(tables, to, total, last[:base], start, outside, wanted)
+
+
+@njit(cache=True)
+def _move_down(
+    tables: Tables, to: _Candidates, start: int, base: int, rotated: Rows, fall: np.float32
+) -> None:
     for product in rotated:
         at = tables.places[product]
         if at >= base or (at >= 0 and tables.base_reasons[start + at] != _AGAIN):
             to.scores[at] -= fall
-    return _ranked(tables, to, total, last, start, outside, wanted)
 
 
 @njit(cache=True)
-def _last_days(tables: Tables, start: int, base: int, bought: Rows, bought_day: Rows) -> Rows:
-    """shape (base,): the last day on which each product of the base list was bought, or 0."""
-    last = np.empty(base, np.int32)
+def _last_days(
+    tables: Tables, start: int, base: int, total: int, bought: Rows, bought_day: Rows
+) -> Rows:
+    """shape (total,): the last day on which each candidate was bought, or 0."""
+    last = np.zeros(total, np.int32)
     for at in range(base):
         last[at] = tables.base_last_day[start + at]
+    reach = total if tables.once.shape[1] else base
     for at in range(len(bought)):
         place = tables.places[bought[at]]
-        if 0 <= place < base:
+        if 0 <= place < reach:
             last[place] = bought_day[at]
     return last
 
@@ -260,6 +287,44 @@ def _session_weights(session: Session, now: float) -> Floats:
 
 
 @njit(cache=True)
+def _interests(
+    tables: Tables, seeds: Rows, weights: Floats, kinds: NDArray[np.uint8]
+) -> tuple[Floats, bool]:
+    """The feature of `features.session_interest` by category, into the scratch, and whether there
+    is any. First what each seed says of itself: what a search has found, as long as nothing of its
+    category was bought since."""
+    itself, interested = np.zeros(len(seeds), np.float32), False
+    for at in range(len(seeds) - 1, -1, -1):
+        leaf = tables.leaves[seeds[at]]
+        if leaf >= 0 and tables.interest[1, leaf]:
+            continue
+        if kinds[at] == SEARCHED:
+            itself[at] = weights[at]
+        if leaf >= 0:
+            if BROWSED[kinds[at]]:
+                tables.interest[0, leaf] += weights[at]
+                interested = True
+            tables.interest[1, leaf] = kinds[at] == PURCHASE
+    for seed in seeds:
+        if tables.leaves[seed] >= 0:
+            tables.interest[1, tables.leaves[seed]] = 0
+    for seed in seeds:
+        leaf = tables.leaves[seed]
+        if leaf >= 0 and not tables.interest[1, leaf]:
+            tables.interest[0, leaf] = np.log1p(tables.interest[0, leaf])
+            tables.interest[1, leaf] = 1
+    return itself, interested
+
+
+@njit(cache=True)
+def _forget_interests(tables: Tables, seeds: Rows) -> None:
+    for seed in seeds:
+        leaf = tables.leaves[seed]
+        if leaf >= 0:
+            tables.interest[:, leaf] = 0
+
+
+@njit(cache=True)
 def _room(most: int) -> _Candidates:
     return _Candidates(
         np.empty(most, np.int32),
@@ -271,11 +336,24 @@ def _room(most: int) -> _Candidates:
 
 @njit(cache=True)
 def _gather(
-    tables: Tables, to: _Candidates, total: int, seeds: Rows, weights: Floats, most: int
-) -> int:
-    """Adds the seeds' neighbours to `total` candidates; returns how many there are then."""
+    tables: Tables, to: _Candidates, total: int, seeds: Rows, weights: Floats, itself: Floats,
+    most: int,
+) -> int:  # fmt: skip
+    """Adds the seeds' neighbours to `total` candidates, and the seeds that speak for themselves;
+    returns how many there are then."""
     loudest = np.zeros(len(to.products), np.float32)
     for at in range(len(seeds)):
+        if itself[at] > 0:
+            place = tables.places[seeds[at]]
+            if place < 0:
+                place = total
+                to.products[place] = seeds[at]
+                tables.places[seeds[at]] = place
+                total += 1
+            to.similarity[place] += itself[at]
+            if itself[at] > loudest[place]:
+                loudest[place] = itself[at]
+                to.strongest[place] = ITSELF
         start = tables.near_offsets[seeds[at]]
         for entry in range(start, min(tables.near_offsets[seeds[at] + 1], start + most)):
             product = tables.near_products[entry]
@@ -544,14 +622,20 @@ def _listed(
 @njit(cache=True)
 def _why(tables: Tables, ranked: _Ranked, at: int, fact: Rows) -> None:
     """What the session points at says so, unless the member buys it again and again; other products
-    of the base list carry their reason there, and the rest is popular."""
+    of the base list carry their reason there, and the catalogue speaks for the rest."""
     code = _POPULAR
     if at < len(ranked.last):
         entry = ranked.start + at
         code = tables.base_reasons[entry]
+    if code == _POPULAR:
+        code = tables.alone[fact[0]]
     if code == _AGAIN:
         fact[4] = ranked.last[at]
         fact[5] = np.rint(_float(tables.base_interval[entry]))
+    elif fact[2] == ITSELF:
+        code = _SEARCHED
     elif fact[2] != NOWHERE:
         code = _SESSION
+    if fact[2] == ITSELF:
+        fact[2] = NOWHERE
     fact[3] = code

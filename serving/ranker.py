@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from recsys import features
 from recsys.ids import unit_interval
 from recsys.model import Model
+from recsys.search import NO_MATCHES, Description, Matches, Search
 from serving import kernel
 from serving.feed.news import ProductNews
 from serving.newcomers import MATCHED, Newcomers
@@ -49,6 +50,9 @@ class Ranker:
         self.reasons = Reasons(model)
         self._name_rows()
         self._exploring = model.exploring
+        self._search = None if model.search is None else Search.open(model.search)
+        self._told: Search | None = None
+        """over the rows beside the model's, once somebody searches"""
         self._look()
         self.listed(self.views.of(_OPEN), None, limit=1, now=0.0)  # compiles
 
@@ -58,6 +62,7 @@ class Ranker:
         if self._newcomers.hear(news):
             self._written, self.model = self._newcomers.beside(self.model)
             self._name_rows()
+            self._told = None
         written = self._written
         sellable, prices = np.array(self.model.sellable), np.array(self.model.prices)
         for one in news:
@@ -74,6 +79,23 @@ class Ranker:
         self.product_row = lru_cache(KNOWN_ROWS)(products.row)
         """a product's row, or None; hot products cost one look-up in a dict"""
         self.product_id = lru_cache(KNOWN_ROWS)(products.text)
+
+    def matches(self, query: str) -> Matches:
+        """What fits a text, of the rows beside the model's too; nothing without an index."""
+        if self._search is None:
+            return NO_MATCHES
+        found, model = self._search.matches(query), self.model
+        known = len(model.search.order) if model.search is not None else 0
+        if known == len(model.products):
+            return found
+        if self._told is None:
+            rows = np.arange(known, len(model.products), dtype=np.int32)[::-1]
+            described = [
+                Description(model.titles[row], model.categories[row], model.brands[row])
+                for row in rows
+            ]
+            self._told = Search.over(described, rows)
+        return found.plus(self._told.matches(query))
 
     def _look(self) -> None:
         self.views = Views(self.model, _tables(self.model))
@@ -154,7 +176,9 @@ class Ranker:
 
 
 def _tables(model: Model) -> Tables:
-    base, clock, blend = model.base, model.clock, model.blend
+    base, clock, blend, once = model.base, model.clock, model.blend, model.once
+    leaves = model.categories.codes.view()
+    leaves.setflags(write=False)  # as what is mapped: for others the loops would be made anew
     return Tables(
         base_products=base.products,
         base_static=_bits(base.static),
@@ -165,10 +189,12 @@ def _tables(model: Model) -> Tables:
         near_products=model.near.products,
         near_cosine=_bits(model.near.cosine),
         product_static=_bits(model.product_static),
+        once=np.zeros((2, 0), np.uint16) if once is None else _bits(once),
+        leaves=leaves,
         alone=np.zeros(0, np.uint8),
         curve=np.array([clock.of_age, clock.of_interval, *clock.at_knots], np.float32),
-        session_repeat=blend.repeat.part(features.SESSION)[0],
-        session_new=blend.new.part(features.SESSION)[0],
+        session=np.stack([one.part(features.SESSION) for one in (blend.new, blend.repeat)]),
+        interest=np.zeros((2, len(model.categories.texts)), np.float32),
         places=np.full(len(model.products), NOWHERE, np.int32),
         barred=~np.asarray(model.sellable),
         added=np.zeros(0, np.float32),

@@ -55,7 +55,8 @@ def _again(days: int, every: int, language: Language) -> Why:
 
 _SOURCES = {
     "together": "together", "taste": "taste", "category": "taste", "promoted": "popular",
-    "fresh": "fresh", "popular": "popular", "pinned": "pinned", "found": "search",
+    "fresh": "fresh", "popular": "popular", "pinned": "pinned",
+    "found": "search", "searched": "search",
 }  # fmt: skip
 _PLAIN: dict[tuple[Language, str], Why] = {
     (language, code): (source, Reason(code, WORDING[language].plain[code], Evidence()))

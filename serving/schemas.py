@@ -141,6 +141,8 @@ class RecommendBody(_Body):
     exclude: Annotated[list[Id], Field(max_length=500)] = []
     candidates: Annotated[list[Id], Field(max_length=500)] | None = None
     """what the shop's own search found, to be ranked again: nothing else is shown"""
+    query: Annotated[str, Field(max_length=500)] | None = None
+    """what was typed, for placement search: what fits it is shown, and nothing else"""
     filter: FilterText | None = None
     """which products may be shown, in the grammar of `recsys.filters`"""
     region: Id | None = None
@@ -161,6 +163,7 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     cart: list[str]
     exclude: list[str]
     candidates: list[str] | None
+    query: str | None
     filter: str | None
     region: str | None
     limit: int | None

@@ -10,10 +10,14 @@ import numpy as np
 from recsys.columns import UNKNOWN, Labels
 from recsys.features import Floats
 from recsys.model import Model
+from recsys.search import Matches
 from serving.masks import Masks
 from serving.rules import NOTHING_ASKED, Asked, AtMost, Rules
 from serving.tables import CODES, NO_FLAGS, Limits, Rows, Tables
 
+CLOSENESS = np.array([0, 2, 20], np.float32)
+"""added to a logit, by `search.Matches.closeness`: a title with all the words counts as if it were
+bought seven times as often, and one that is the text stands before all else"""
 KEPT = 64
 """views that a worker keeps for a model: up to 20 bytes a product each"""
 LIFTED = 256
@@ -50,6 +54,7 @@ class Views:
         alone[fresh] = _FRESH
         alone[popular] = _POPULAR
         self._tables = tables._replace(alone=alone)
+        self._found = np.full(len(model.products), _FOUND, np.uint8)
         self._limits = lru_cache(KEPT)(self._limits_of)
         self.of = lru_cache(KEPT)(self._of)
         """by rules and what the request asks; FilterError for a bad filter"""
@@ -94,6 +99,25 @@ class Views:
             shelf=np.concatenate((known, np.array(rest, np.int32))),
         )
         return replace(view, tables=among)
+
+    def matching(self, view: View, matches: Matches) -> View:
+        """Nothing but what fits a text, all of it in competition: how close it comes is a boost."""
+        rows, tables = matches.products, view.tables
+        barred = np.ones(len(self.ranked), np.bool_)
+        barred[rows] = tables.barred[rows]
+        added = np.zeros(len(self.ranked), np.float32)
+        added[rows] = CLOSENESS[matches.closeness]
+        if len(tables.added):
+            added[rows] += tables.added[rows]
+        shelf, static = rows[~barred[rows]], self._model.product_static
+        matching = tables._replace(
+            alone=self._found,
+            barred=barred,
+            added=added,
+            lifted=rows,
+            shelf=shelf[np.argsort(-static[shelf] - added[shelf], kind="stable")],
+        )
+        return replace(view, tables=matching)
 
     def _added(self, rules: Rules) -> Floats:
         """shape (products,), or empty without a boost."""

@@ -89,6 +89,7 @@ WORDING: Mapping[Language, Wording] = {
             "popular": "Popular in the shop now",
             "pinned": "Chosen by the shop",
             "found": "Found by your search",
+            "searched": "Fits what you searched for lately",
         },
     ),
     "zh": Wording(
@@ -105,6 +106,7 @@ WORDING: Mapping[Language, Wording] = {
             "popular": "店内热销",
             "pinned": "本店精选",
             "found": "符合您的搜索",
+            "searched": "符合您最近的搜索",
         },
     ),
 }

@@ -14,6 +14,7 @@ from recsys.dataset import Dataset
 from recsys.dataset.tables import PRODUCTS
 from recsys.filters import FIELD
 from recsys.model import attributes_to_arrays, to_arrays
+from recsys.search import Description
 from training.shop import Shop
 
 _DAY_US = 86_400_000_000
@@ -25,10 +26,12 @@ _COUPON_FACTS = (
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The model's arrays, and the manifest's `attributes`: the names of further columns."""
+    """The model's arrays, the manifest's `attributes`: the names of further columns, and what each
+    product can be searched by."""
 
     arrays: dict[str, Array]
     attributes: list[str]
+    described: list[Description]
 
 
 def shelf(dataset: Dataset, shop: Shop, as_of: datetime | None) -> Shelf:
@@ -51,6 +54,7 @@ def shelf(dataset: Dataset, shop: Shop, as_of: datetime | None) -> Shelf:
             **_scopes(dataset, shop, rows),
         },
         list(attributes),
+        [Description(*one) for one in rows.select(Description._fields).fill_null("").iter_rows()],
     )
 
 

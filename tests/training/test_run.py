@@ -47,8 +47,13 @@ def differing(one: Artifact, other: Artifact) -> set[str]:
         if array.dtype != other.arrays[name].dtype
         or array.tobytes() != other.arrays[name].tobytes()
     }
+    files = {
+        name
+        for name, path in one.others.items()
+        if path.read_bytes() != other.others[name].read_bytes()
+    }
     learned = ("blend", "coupons", "members", "products", "window", "gate", "as_of", "feed")
-    return arrays | {name for name in learned if one.manifest[name] != other.manifest[name]}
+    return arrays | files | {name for name in learned if one.manifest[name] != other.manifest[name]}
 
 
 @pytest.fixture(scope="module")
@@ -209,8 +214,10 @@ def test_base_lists_are_each_members_best_by_the_learned_ranker(
     repeated = collected.count > 0
     session = np.where(
         repeated,
-        features.session(collected.session) @ blend.repeat.part(features.SESSION),
-        features.session(collected.session) @ blend.new.part(features.SESSION),
+        features.session(collected.session, collected.session_leaf)
+        @ blend.repeat.part(features.SESSION),
+        features.session(collected.session, collected.session_leaf)
+        @ blend.new.part(features.SESSION),
     )
     for member in range(0, 200, 7):
         mine = np.flatnonzero(pairs.members == member)
