@@ -223,8 +223,9 @@ def create_app(service: Service) -> FastAPI:
         if subject is not None and not recent.hidden and not asked.debug:
             live.impressions.answered(
                 Answered(
-                    request_id, member_id, visitor_id, asked.placement, place.rotation,
-                    found.picks, ranker.product_id, ranker.model.version, now, variant,
+                    request_id, subject, member_id, visitor_id, asked.placement, place.rotation,
+                    [item.product_id for item in found.items], found.picks,
+                    ranker.model.version, now, variant,
                 )
             )  # fmt: skip
         version = ranker.model.version

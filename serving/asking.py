@@ -1,5 +1,6 @@
 """A recommendation request, and what it means in the rows of a model."""
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from math import floor
 
@@ -17,8 +18,6 @@ from serving.views import View
 from serving.wording import Language
 
 DAY_US = 86_400_000_000
-SEARCH_SHOWS = 5
-"""products of a search that count: about those that its page shows without scrolling"""
 _KIND = {kind: code for code, kind in enumerate(KINDS)}
 
 
@@ -117,31 +116,24 @@ def _rows(ids: Iterable[str], row_of: Callable[[str], int | None]) -> list[int]:
 
 
 def _session(ranker: Ranker, recent: Sequence[RecentEvent]) -> Session:
-    """The latest events, as many as training looks at."""
-    row_of, latest = ranker.product_row, recent[-features.SESSION_EVENTS :]
-    events = [
-        (row, event.occurred_at, _KIND[event.kind])
-        for event in latest
-        if event.product_id is not None and (row := row_of(event.product_id)) is not None
-    ]
-    if len(events) < len(latest):  # some name no product
-        events = _with_searches(ranker, latest)
-    if not events:
-        return NO_SESSION
-    products, moments, kinds = zip(*events, strict=True)
-    return Session(
-        np.array(products, np.int32), np.array(moments) / DAY_US, np.array(kinds, np.uint8)
-    )
-
-
-def _with_searches(ranker: Ranker, latest: Sequence[RecentEvent]) -> list[tuple[int, int, int]]:
-    """Product, time and kind of each event; a search is of the first products that it finds."""
-    events = []
-    for event in latest:
-        kind, rows = _KIND[event.kind], []
+    """The latest events, as many as training looks at, with a search as one event for each of the
+    first products that it finds."""
+    row_of, products, days, kinds = ranker.product_row, array("i"), array("d"), array("B")
+    for event in recent[-features.SESSION_EVENTS :]:
         if event.product_id is not None:
-            rows = _rows([event.product_id], ranker.product_row)
+            if (row := row_of(event.product_id)) is not None:
+                products.append(row)
+                days.append(event.occurred_at / DAY_US)
+                kinds.append(_KIND[event.kind])
         elif event.query:
-            kind, rows = features.SEARCHED, ranker.matches(event.query).first(SEARCH_SHOWS)
-        events += [(row, event.occurred_at, kind) for row in rows]
-    return events
+            for row in ranker.searched(event.query):
+                products.append(row)
+                days.append(event.occurred_at / DAY_US)
+                kinds.append(features.SEARCHED)
+    if not products:
+        return NO_SESSION
+    return Session(
+        np.frombuffer(products, np.int32),
+        np.frombuffer(days, np.float64),
+        np.frombuffer(kinds, np.uint8),
+    )

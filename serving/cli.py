@@ -199,7 +199,7 @@ async def trimmed(at: Composition, kept: dict[int, int], *, now: datetime) -> No
 
 
 def composition(ctx: typer.Context) -> Composition:
-    """What guesslike.py handed in."""
+    """What the composition handed in."""
     return cast(Composition, ctx.meta[META])
 
 

@@ -11,7 +11,8 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-import guesslike
+from commands import app
+from composition import Settings
 
 ROOT = Path(__file__).parents[1]
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
@@ -105,8 +106,8 @@ def broken_links(page: Path) -> list[str]:
     return broken
 
 
-KNOWN = commands(typer.main.get_command(guesslike.app))
-SETTINGS = set(settings(guesslike.Settings, "GUESSLIKE_"))
+KNOWN = commands(typer.main.get_command(app))
+SETTINGS = set(settings(Settings, "GUESSLIKE_"))
 
 
 @pytest.fixture(scope="module")

@@ -61,6 +61,7 @@ class ServedShop:
             "GUESSLIKE_HOME": str(self.home),
             "GUESSLIKE_SERVING__FEED_URL": feed_url,
             "GUESSLIKE_SERVING__PLACEMENTS": str(self.home / PLACEMENTS),
+            "OPENBLAS_NUM_THREADS": "1",  # as the command sets it
         }
 
 

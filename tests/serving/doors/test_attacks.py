@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-import guesslike
+import composition
 from serving.doors import keys, tokens
 from serving.doors.rules import RULES, rule_of
 from serving.doors.settings import DoorSettings
@@ -216,8 +216,10 @@ async def attacked(small_model: Path, tmp_path: Path) -> AsyncIterator[Attacked]
     held["visitor called like the member"] = (sign(member_as_visitor, current), 403)
     held["member called like the visitor"] = (sign(visitor_as_member, current), 403)
 
-    settings = guesslike.Settings(home=home, serving=ServingSettings(doors=DoorSettings(**ENDLESS)))
-    app = guesslike.serving_composition(settings).app(Clock(), simulated=True)
+    settings = composition.Settings(
+        home=home, serving=ServingSettings(doors=DoorSettings(**ENDLESS))
+    )
+    app = composition.serving_composition(settings).app(Clock(), simulated=True)
     transport = httpx.ASGITransport(app, client=("192.0.2.1", 1))
     async with (
         app.router.lifespan_context(app),
