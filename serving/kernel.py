@@ -581,7 +581,7 @@ def _take(state: _State, limits: Limits, product: int) -> None:
 @_inlined
 def _count(state: _State, limits: Limits, product: int) -> None:
     for one in range(len(limits.most)):
-        code = limits.codes[one, product]
+        code = limits.codes[product, one]
         if code >= 0:
             state.counts[one, code] += 1
 
@@ -590,7 +590,7 @@ def _count(state: _State, limits: Limits, product: int) -> None:
 def _against(state: _State, limits: Limits, product: int, firm: int) -> int:
     """The first limit that one more of this product would break; NOWHERE if none."""
     for one in range(firm):
-        code = limits.codes[one, product]
+        code = limits.codes[product, one]
         if code >= 0 and state.counts[one, code] >= limits.most[one]:
             return one
     return NOWHERE

@@ -36,9 +36,8 @@ STRANGER = slice(0, 0)
 SEARCH_SHOWS = 5
 """products of a search that a session counts: about those that its page shows without scrolling"""
 KNOWN_SEARCHES = 5_000
-KNOWN_ROWS, KNOWN_IDS = 50_000, 20_000
-"""products whose row, and rows whose product, a worker remembers: about 15 MB; a row is found four
-times as slowly as an id"""
+KNOWN_ROWS = 50_000
+"""products whose row, and rows whose product, a worker remembers: about 20 MB"""
 _OPEN = Rules(one_variant=False)
 
 
@@ -82,7 +81,7 @@ class Ranker:
         products = self.model.products
         self.product_row = Remembered(products.row, KNOWN_ROWS).__getitem__
         """a product's row, or None; hot products cost one look-up in a dict"""
-        self.product_id = Remembered(products.text, KNOWN_IDS).__getitem__
+        self.product_id = Remembered(products.text, KNOWN_ROWS).__getitem__
         self.searched = Remembered(self._first_found, KNOWN_SEARCHES).__getitem__
         """the first products that a text finds"""
 
@@ -210,7 +209,7 @@ def _tables(model: Model) -> Tables:
         lifted=NO_ROWS,
         shelf=NO_ROWS,
         buried=NO_FLAGS,
-        limits=Limits(np.zeros((0, len(model.products)), np.int32), NO_ROWS, 0, 0),
+        limits=Limits(np.zeros((len(model.products), 0), np.int32), NO_ROWS, 0, 0),
     )
 
 

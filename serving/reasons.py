@@ -7,8 +7,8 @@ from serving.schemas import Evidence, Reason
 from serving.tables import NOWHERE
 from serving.wording import LANGUAGES, WORDING, Language
 
-REMEMBERED = 5_000
-"""sentences that a worker remembers: about 3 MB"""
+REMEMBERED = 10_000
+"""sentences of each kind that a worker remembers: about 10 MB"""
 Why = tuple[str, Reason]
 """the candidate source, and the reason"""
 

@@ -26,7 +26,7 @@ class Limits(NamedTuple):
     """How many products that are alike one list may hold."""
 
     codes: NDArray[np.int32]
-    """shape (limits, products): equal codes are alike, -1 is like none"""
+    """shape (products, limits): equal codes are alike, -1 is like none"""
     most: Rows
     """shape (limits,)"""
     variants: int

@@ -138,7 +138,9 @@ class Views:
         for one in rules.at_most:
             codes.append(self._alike(one))
             most.append(one.most)
-        table = np.array(codes, np.int32).reshape(len(codes), len(self.ranked))
+        table = np.empty((len(self.ranked), len(codes)), np.int32)
+        for place, column in enumerate(codes):
+            table[:, place] = column
         room = int(table.max(initial=UNKNOWN)) + 1
         return Limits(table, np.array(most, np.int32), int(variants), room)
 
