@@ -50,6 +50,8 @@ class Campaign(_Part):
     coupons: FromCampaign | Annotated[list[str], Field(min_length=1)]
     budget: Annotated[float, Field(ge=0)]
     """in the shop's currency: what issuing the coupons may cost in all"""
+    discount_budget: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """likewise, what may come off orders in all: beyond it no coupon of the campaign is redeemed"""
     max_sends: Annotated[int, Field(ge=1)] | None = None
     max_per_coupon: Annotated[int, Field(ge=1)] | None = None
     holdout: Annotated[float, Field(ge=0, lt=1)] | None = None

@@ -17,7 +17,13 @@ from campaigns.files import sync_folder, write_whole
 from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.plans import UNLIMITED, Registered, live_plan, register
-from campaigns.ledger.purses import budget_purse, campaign_purse, coupon_purse, share_purse
+from campaigns.ledger.purses import (
+    budget_purse,
+    campaign_purse,
+    coupon_purse,
+    discount_purse,
+    share_purse,
+)
 from campaigns.settings import CampaignSettings
 from recsys.errors import CampaignError
 
@@ -55,6 +61,13 @@ class Plan:
 def budget(campaign: Campaign, settings: CampaignSettings) -> int:
     """The campaign's budget in minor units, rounded down."""
     return math.floor(campaign.budget * settings.minor_units + 1e-9)
+
+
+def discount_budget(campaign: Campaign, settings: CampaignSettings) -> int:
+    """Likewise, what redeeming its coupons may cost."""
+    if campaign.discount_budget is None:
+        return UNLIMITED
+    return math.floor(campaign.discount_budget * settings.minor_units + 1e-9)
 
 
 def identify(rows: pl.DataFrame) -> tuple[str, bytes]:
@@ -147,13 +160,14 @@ def purse_limits(
     issues: Mapping[str, int],
     settings: CampaignSettings,
 ) -> dict[str, int]:
-    """Every purse that the campaign's sends take from, and its limit.
+    """Every purse that the campaign's sends and redemptions take from, and its limit.
 
     issues: how often a coupon may be issued over all campaigns, for those that have a limit.
     """
     limits = {
         budget_purse(campaign.campaign): budget(campaign, settings),
         campaign_purse(campaign.campaign): campaign.max_sends or UNLIMITED,
+        discount_purse(campaign.campaign): discount_budget(campaign, settings),
     }
     for coupon in coupons:
         limits[coupon_purse(coupon)] = issues.get(coupon, UNLIMITED)
