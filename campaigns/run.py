@@ -9,6 +9,7 @@ from campaigns.audience import Tables
 from campaigns.channels.outbox import Outbox
 from campaigns.decide import make_plan
 from campaigns.definition import Campaign
+from campaigns.ledger.codes import coded_coupons
 from campaigns.ledger.ledger import Ledger, open_ledger
 from campaigns.message import Coupon, Message, render, whole
 from campaigns.offers import OfferSource
@@ -117,4 +118,5 @@ def plan_renderer(
         identity=ledger.identity,
         public_url=composition.settings.public_url,
         now=composition.now(),
+        coded=coded_coupons(ledger),
     )

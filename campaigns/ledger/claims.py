@@ -192,7 +192,8 @@ def reclaim(
     """Takes over a call whose end nobody recorded, to make it again under the same key.
 
     Only for channels on which the same key twice is the same message. Slot, coupon and money are
-    held already; consent, suppression and plan are looked up again.
+    held already, and so is a code unless the coupon had none then; consent, suppression and plan
+    are looked up again.
     """
     at, end = to_micros(now), to_micros(until)
     key = send_id(one.occasion, one.person)
@@ -201,6 +202,7 @@ def reclaim(
         barred = _barred(connection, one, key)
         if barred is not None:
             return Declined(key, barred)
+        code = code_of(connection, key)
         row = connection.execute(
             text(
                 "UPDATE send SET state = 'attempting', calls = calls + 1, until = :until"
@@ -218,7 +220,11 @@ def reclaim(
                 "until": end,
             },
         ).first()
-        code = code_of(connection, key)
+        if row is not None and one.coded and code is None:
+            code = take_code(connection, one.coupon, key)
+            if code is None:
+                connection.rollback()
+                return Declined(key, "codes_used_up")
     if row is None:
         return Declined(key, "already_settled")
     return Claimed(key, row[0], until, code)

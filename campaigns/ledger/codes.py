@@ -70,8 +70,14 @@ _ADD = text(
 _HOLDER = text("SELECT coupon FROM code WHERE code = :code")
 
 
+def coded_coupons(ledger: Ledger) -> set[str]:
+    """The coupons that have codes, and are sent with one or not at all."""
+    with ledger.reading() as connection:
+        return set(connection.execute(text("SELECT coupon FROM pool")).scalars())
+
+
 def pools(ledger: Ledger) -> dict[str, Pool]:
-    """By coupon that has codes; a coupon without any is sent without one."""
+    """How many codes each coupon that has some has in which state."""
     with ledger.reading() as connection:
         found: dict[str, dict[str, int]] = {}
         for row in connection.execute(_POOLS):
