@@ -68,6 +68,12 @@ def coupon_of(ledger: Ledger, code: str) -> str | None:
     return None if found is None else str(found)
 
 
+def recorded(ledger: Ledger, use: Use) -> Redemption | Refused | None:
+    """What the ledger says of an order and a coupon that it has together already."""
+    with ledger.reading() as connection:
+        return _before(connection, ledger, use)
+
+
 def redeem(ledger: Ledger, use: Use, *, limit: int | None, now: datetime) -> Redemption | Refused:
     """Takes the right, the coupon's limit of redemptions and its campaign's money, or nothing.
 
@@ -151,12 +157,12 @@ def _right(connection: Connection, ledger: Ledger, use: Use) -> _Right | Refused
     if person is None:
         return Refused("code_needed")
     who = {"coupon": use.coupon_id, "person": person}
-    if connection.execute(_HAS_CODES, who).first() is not None:
-        return Refused("code_needed")
     sends = connection.execute(_SENDS, who).all()
     unused = [row for row in sends if not row.used]
     if unused:
         return _Right(person, unused[0].send_id, unused[0].campaign)
+    if connection.execute(_HAS_CODES, who).first() is not None:
+        return Refused("code_needed")
     if sends or connection.execute(_UNSENT_USE, who).first() is not None:
         return Refused("already_used")
     return _Right(person)
@@ -211,7 +217,8 @@ _USED = (
 )
 _SENDS = text(
     f"SELECT s.send_id, s.campaign, {_USED} FROM send s WHERE s.person = :person"
-    " AND s.coupon = :coupon AND s.ghost = 0 AND s.state <> 'refused' ORDER BY s.at DESC"
+    " AND s.coupon = :coupon AND s.ghost = 0 AND s.state <> 'refused'"
+    " AND NOT EXISTS (SELECT 1 FROM code c WHERE c.send_id = s.send_id) ORDER BY s.at DESC"
 )
 _UNSENT_USE = text(
     "SELECT 1 FROM redemption WHERE coupon = :coupon AND person = :person AND send_id = ''"
