@@ -30,10 +30,8 @@ def codes_import(ctx: typer.Context, file: Path, as_json: Json = False) -> None:
     console = Console(soft_wrap=True)
     pages.show_import(console, file, done, "codes")
     for coupon, pool in done.pools.items():
-        line = (
-            f"Coupon {coupon}: {pool.free:,} free, {pool.sent:,} sent, {pool.redeemed:,} redeemed"
-        )
-        console.print(line, markup=False)
+        states = f"{pool.free:,} free, {pool.sent:,} sent, {pool.redeemed:,} redeemed"
+        console.print(f"Coupon {coupon}: {states}", markup=False)
 
 
 @app.command("export")

@@ -88,7 +88,7 @@ def left(ledger: Ledger, limits: Mapping[str, int]) -> dict[str, int]:
     """
     with ledger.reading() as connection:
         rows = connection.execute(select(tables.purse)).all()
-        free = dict(connection.execute(_FREE_CODES).tuples().all())
+        free = {row.coupon: row.free for row in connection.execute(_FREE_CODES)}
     used = {row.purse: row.used for row in rows}
     most = {coupon_purse(coupon): codes for coupon, codes in free.items()}
     prefix = redeemed_purse("")
@@ -103,7 +103,7 @@ def left(ledger: Ledger, limits: Mapping[str, int]) -> dict[str, int]:
 
 _FREE_CODES = text(
     "SELECT pool.coupon, (SELECT COUNT(*) FROM code WHERE code.coupon = pool.coupon"
-    " AND code.send_id IS NULL) FROM pool"
+    " AND code.send_id IS NULL) AS free FROM pool"
 )
 
 
