@@ -345,7 +345,7 @@ def create_app(service: Service) -> FastAPI:
 
 
 def request_ids() -> Callable[[], str]:
-    """Ids that no other worker gives; a system call for each would take a twentieth of an answer."""
+    """Ids that no other worker gives; a system call would take a twentieth of it."""
     numbers = map(f"{secrets.token_hex(8)}{{:016x}}".format, itertools.count())
     return numbers.__next__
 
