@@ -77,6 +77,8 @@ class Service:
     now: Callable[[], datetime]
     folder: Path | None = None
     """where keys and signing secrets lie; without one there are none, and the doors are open"""
+    forget: Callable[[str], None] = lambda member_id: None
+    """makes others forget an erased member, too"""
 
 
 class _Live:
@@ -336,7 +338,12 @@ def create_app(service: Service) -> FastAPI:
         return Told(accepted=len(body.products), unknown=unknown)
 
     app.include_router(
-        members.routes(lambda: live.feed, microseconds, future_seconds=settings.future_seconds)
+        members.routes(
+            lambda: live.feed,
+            microseconds,
+            future_seconds=settings.future_seconds,
+            forget=service.forget,
+        )
     )
     app.include_router(
         health.routes(lambda: app.state.unready, lambda: live, metrics=metrics, now=service.now)
