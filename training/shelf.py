@@ -83,6 +83,14 @@ def coupons(dataset: Dataset) -> list[dict[str, object]]:
     return [asdict(coupon) for coupon in coupons_of(_listed(dataset))]
 
 
+def tiers(dataset: Dataset, shop: Shop, as_of: datetime | None) -> Labels:
+    """Each member's tier; `as_of` as for `shelf`."""
+    rows = pl.DataFrame({"member_id": shop.member_ids}, schema={"member_id": pl.String}).join(
+        dataset.known("members", as_of), on="member_id", how="left", maintain_order="left"
+    )
+    return Labels.build(rows["tier"].to_list())
+
+
 def _listed(dataset: Dataset) -> pl.DataFrame:
     """See `listed`."""
     tables = (dataset.read(name).lazy() for name in ("coupons", "campaign_coupons", "campaigns"))
