@@ -92,7 +92,7 @@ def _given_zh(kind: str | None, value: float | None) -> str | None:
         left = round(10 - value / 10, 2)
         return f"为您推荐商品专享{left:g}折" if left else "为您推荐商品免费"
     if kind == "amount" and value is not None:
-        return f"为您推荐商品立减{value:g}元"
+        return f"为您推荐商品立减{value:g}"
     return {"shipping": "为您推荐商品包邮", "gift": "购买为您推荐的商品有赠品"}.get(kind or "")
 
 
