@@ -105,7 +105,7 @@ def _reason(
 ) -> Reason:
     wording = WORDING[language]
     if not products:
-        return Reason("scope", wording.plain["scope"], Evidence())
+        return Reason("scope", wording.sold_out, Evidence())
     first, offsets = products[0], model.base.offsets
     usual = model.base.products[int(offsets[member]) : int(offsets[member + 1])]
     more = np.isin(usual, scope(model, row)) & (usual != first)

@@ -25,6 +25,8 @@ class Wording:
     """what a coupon gives, the title of a product that it counts for, and how many more"""
     given: Callable[[str | None, float | None], str | None]
     """what a coupon gives on what is recommended, by its kind and value; None where unknown"""
+    sold_out: str
+    """of all that a coupon counts for"""
     plain: Mapping[str, str]
     """by code"""
 
@@ -103,6 +105,7 @@ WORDING: Mapping[Language, Wording] = {
         lambda sentence: f"{sentence}; you saw or bought that lately",
         _scope,
         _given,
+        "None of its products can be bought now",
         {
             "together": "Often bought together with what you buy",
             "taste": "Members with a taste like yours buy it",
@@ -113,7 +116,6 @@ WORDING: Mapping[Language, Wording] = {
             "pinned": "Chosen by the shop",
             "found": "Found by your search",
             "searched": "Fits what you searched for lately",
-            "scope": "None of its products can be bought now",
         },
     ),
     "zh": Wording(
@@ -122,6 +124,7 @@ WORDING: Mapping[Language, Wording] = {
         lambda sentence: f"{sentence}；您最近看过或买过它",
         _scope_zh,
         _given_zh,
+        "适用商品暂时缺货",
         {
             "together": "常与您购买的商品一起购买",
             "taste": "与您口味相近的会员也在购买",
@@ -132,7 +135,6 @@ WORDING: Mapping[Language, Wording] = {
             "pinned": "本店精选",
             "found": "符合您的搜索",
             "searched": "符合您最近的搜索",
-            "scope": "适用商品暂时缺货",
         },
     ),
 }

@@ -87,8 +87,8 @@ def redeem(ledger: Ledger, use: Use, *, limit: int | None, now: datetime) -> Red
         right = _right(connection, ledger, use)
         if isinstance(right, Refused):
             return right
-        step = connection.begin_nested()
         _open_purses(connection, use.coupon_id, right.campaign, limit)
+        step = connection.begin_nested()
         parts = redemption_purses(right.campaign, use.coupon_id, use.discount)
         broke = take_purses(connection, parts)
         if broke is not None:

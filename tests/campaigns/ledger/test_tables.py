@@ -56,7 +56,6 @@ FORGED_ROWS = {
     "one_live_redemption_a_code": (
         f"INSERT INTO redemption VALUES ('o2', {OTHER}, 'A-1', 0, 0, 0, NULL)"
     ),
-    "redemption_by_order": f"INSERT INTO redemption VALUES ('o1', {OTHER}, NULL, 0, 0, 0, NULL)",
     "redemption_of_a_code": f"INSERT INTO redemption VALUES ('o2', {OTHER}, 'A-9', 0, 0, 0, NULL)",
     "redemption_of_a_campaign": (
         "INSERT INTO redemption VALUES ('o2', 'c1', 'bob', '', '24', NULL, 0, 0, 0, NULL)"
