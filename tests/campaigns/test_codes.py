@@ -62,7 +62,8 @@ def states(shop):
 def test_a_file_is_imported_row_by_row(shop, tmp_path):
     file = write(
         tmp_path / "codes.csv",
-        "AAA-1,c1", "AAA-1,c1", "AAA-2,c1", "AAA-2,c2", "abc,c1", "sp ace,c1", "BBB-1,c9", "é-12,c1",
+        "AAA-1,c1", "AAA-1,c1", "AAA-2,c1", "AAA-2,c2",
+        "abc,c1", "sp ace,c1", "BBB-1,c9", "é-12,c1",
     )  # fmt: skip
     with shop.open_ledger() as ledger:
         done = import_codes(file, ledger, shop.dataset(), now=NOW)
@@ -98,7 +99,7 @@ def test_each_message_carries_a_code_of_its_own_and_the_export_says_whose(run, s
     sent = {one.member_id: one.code for one in states(shop).values() if one.state == "sent"}
     assert set(sent) == set(MEMBERS[:-1]) - {"m1"}  # whose coupon has no codes
     found = texts(shop)
-    assert all(f"Your code: {code}\n" in found[member] for member, code in sent.items())
+    assert all(f"Your code: {code}" in found[member].splitlines() for member, code in sent.items())
     assert len(set(sent.values())) == 6
     assert "Your code" not in found["m1"]
     assert not any(PLACE in text for text in found.values())
@@ -107,7 +108,7 @@ def test_each_message_carries_a_code_of_its_own_and_the_export_says_whose(run, s
         assert verify(ledger).breaches == ()
     out = tmp_path / "out" / "checkout.csv"
     assert json.loads(run("codes", "export", out, "--json")) == {"file": str(out), "codes": 9}
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(out.read_text().splitlines()))
     assert {row["state"] for row in rows} == {"free", "sent", "redeemed"}
     assert {
         "code": sent["m2"], "coupon_id": "c1", "state": "redeemed", "campaign_id": "24",
@@ -139,7 +140,7 @@ def test_codes_that_went_meanwhile_are_missed_at_the_hand_over(run, shop, tmp_pa
 def test_a_template_that_shows_no_code_stops_before_anything_is_taken(run, shop, tmp_path):
     run("codes", "import", write(tmp_path / "codes.csv", *(f"SAVE-{n},c1" for n in range(9))))
     plan, _ = plan_campaign(shop, definition(template={"text": "Hello", "html": "<p>Hello</p>"}))
-    with pytest.raises(CampaignError, match="coupon.code"):
+    with pytest.raises(CampaignError, match=r"coupon\.code"):
         send_plan(shop, plan.plan_id)
     with shop.open_ledger() as ledger:
         assert pools(ledger) == {"c1": Pool(free=9)}
@@ -161,7 +162,7 @@ def test_a_code_in_subject_and_link_is_filled_in_whole():
     filled = message.with_code("A~b.c-9")
     assert filled.text == "https://shop.invalid/?c=A~b.c-9"
     assert filled.html == "<b>A~b.c-9</b>"
-    assert filled.subject == "x" * 145 + " A~b"
+    assert filled.subject == "x" * 145 + " A~b."
     assert not filled.coded
     assert message.with_code(None) == message
     plain = replace(coupon, code=None)

@@ -49,6 +49,11 @@ REAL: dict[str, list[Any]] = {
     "occurred_at": [NOW.isoformat()],
     "event_id": [f"e{number}" for number in range(50)],
     "limit": [1, 20],
+    "order_id": ["o1", "o2"],
+    "coupon_id": ["c1", "c3", "c4"],
+    "code": [None],
+    "discount": [1.0, 0.5],
+    "redeemed_at": [None, NOW.isoformat()],
     "ttl": [60],
     "query": ["product 1"],
 }
