@@ -21,7 +21,7 @@ import campaigns.app
 import serving.cli
 from campaigns.definition import Campaign
 from campaigns.erasing import forget_member
-from campaigns.held import held_by
+from campaigns.held import Holdings
 from campaigns.ledger.holdings import Holding
 from campaigns.run import Composition as CampaignComposition
 from campaigns.settings import CampaignSettings
@@ -128,7 +128,7 @@ def serving_composition(settings: Settings) -> serving.cli.Composition:
         return partial(forget_member, campaigning(now, simulated))
 
     def held(now: Callable[[], datetime], simulated: bool) -> Callable[[str], Holding]:
-        return partial(held_by, campaigning(now, simulated))
+        return Holdings(campaigning(now, simulated)).of
 
     return serving.cli.Composition(
         settings=settings.serving,
