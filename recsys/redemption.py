@@ -164,20 +164,25 @@ class Redemption:
 
     ranking: Floats
     """shape (len(PAIR),)"""
+    selection: Floats
+    """shape (len(PAIR),): added to `ranking` where a shop chose a few of many coupons for each member
+    and did not record which; to redeem one takes having been given it"""
     of_coupon: Logistic
     """the member redeems the coupon, pushed with it; over CHANCE"""
     of_campaign: Logistic
     """the member redeems anything of a campaign, targeted by it; over ANYTHING"""
 
-    def rank(self, table: Floats) -> Floats:
-        """shape (members, coupons): the higher, the likelier redeemed, of `pair`."""
-        ranked: Floats = table @ self.ranking
+    def rank(self, table: Floats, *, selected: bool = False) -> Floats:
+        """shape (members, coupons): the higher, the likelier redeemed, of `pair`; with `selected`,
+        the likelier given and redeemed."""
+        ranked: Floats = table @ (self.ranking + self.selection if selected else self.ranking)
         return ranked
 
     def to_json(self) -> dict[str, Any]:
         """The weights, by the names of the features."""
         return {
             "ranking": _named(PAIR, self.ranking),
+            "selection": _named(PAIR, self.selection),
             "of_coupon": self.of_coupon.to_json(),
             "of_campaign": self.of_campaign.to_json(),
         }
@@ -187,6 +192,7 @@ class Redemption:
         """The counterpart of `to_json`; KeyError for a feature that this program has not."""
         return cls(
             _weights(PAIR, stored["ranking"]),
+            _weights(PAIR, stored["selection"]),
             *(
                 Logistic(names, stored[part]["bias"], _weights(names, stored[part]["weights"]))
                 for part, names in (("of_coupon", CHANCE), ("of_campaign", ANYTHING))

@@ -100,6 +100,7 @@ def some_weights() -> Redemption:
 
     return Redemption(
         weights(PAIR),
+        weights(PAIR),
         Logistic(CHANCE, -2.5, weights(CHANCE)),
         Logistic(ANYTHING, -1.0, weights(ANYTHING)),
     )
@@ -109,6 +110,13 @@ def test_weights_come_back_from_the_manifest_as_they_went() -> None:
     weights = some_weights()
     stored = json.loads(json.dumps(weights.to_json()))
     assert Redemption.from_json(stored).to_json() == stored
+
+
+def test_where_the_shop_chose_for_members_its_choice_is_added() -> None:
+    weights = some_weights()
+    table = np.random.default_rng(2).normal(size=(3, 4, len(PAIR))).astype(np.float32)
+    added = weights.rank(table, selected=True) - weights.rank(table)
+    np.testing.assert_allclose(added, table @ weights.selection, atol=1e-5)
 
 
 def test_weights_over_other_features_are_refused_by_name() -> None:

@@ -105,7 +105,8 @@ def _foresee(shop: Shop, campaigns: Campaigns, campaign: int, *, k: int, seed: i
     )
     buyers = targeted[redeemed]
     bought = knowledge.bought(buyers, coupons)
-    rank = learned.redemption.rank(redemption.pair(knowledge.offered(coupons), bought))
+    table = redemption.pair(knowledge.offered(coupons), bought)
+    rank = learned.redemption.rank(table, selected=not certain)
     popular = np.broadcast_to(knowledge.popular(coupons), rank.shape)
     rng = np.random.default_rng([seed, campaign])
     scores = {
@@ -138,14 +139,15 @@ def _chances(
     for start in range(0, len(members), learning.CHUNK):
         span = slice(start, start + learning.CHUNK)
         bought = knowledge.bought(members[span], coupons)
-        rank = learned.redemption.rank(redemption.pair(offered, bought))
+        pair = redemption.pair(offered, bought)
+        rank = learned.redemption.rank(pair)
         saved = redemption.depth(offered, bought)
         member = knowledge.member[members[span]]
         table = redemption.of_chance(rank, bought.recent, saved, member)
         found[span] = learned.redemption.of_coupon.chance(table)
         if few:
-            least = np.sort(rank, axis=1)[:, -FEW][:, None]
-            found[span] *= rank >= least
+            likely = learned.redemption.rank(pair, selected=True)
+            found[span] *= likely >= np.sort(likely, axis=1)[:, -FEW][:, None]
     return found
 
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from recsys.features import Floats
 
-PENALTY = 20.0
+PENALTY = 40.0
 """of a weight's squared distance from its prior, the feature in standard deviations. On Complete
-Journey 10 to 40 are alike"""
+Journey 20 to 80 are alike"""
 BIAS_PENALTY = 1.0
 STEPS = 50
 

@@ -1,6 +1,6 @@
 """Learns who redeems what from the campaigns that had ended before an instant."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,10 @@ from training.shop import Shop
 CAMPAIGNS = 40
 """the latest so many are learned from"""
 MEMBERS = 5_000
-"""members of one campaign that are learned from, at most: 5,000 x 50 coupons x 9 features x 4 bytes
-= 9 MB"""
+"""members of one campaign that are learned from, at most: 5,000 x 50 coupons x 10 features x 4 bytes
+= 10 MB"""
 REDEEMERS = 2_000
-"""likewise members who redeemed something: 2,000 x 200 x 9 x 4 bytes = 14 MB"""
+"""likewise members who redeemed something: 2,000 x 200 x 20 x 4 bytes = 32 MB"""
 CHUNK = 512
 
 PRIOR = {"spend": 0.4, "bought": 0.5, "lift": 0.3}
@@ -72,6 +72,8 @@ class Lesson:
     coupons: Rows
     given: float
     """coupons that one member was given"""
+    certain: bool
+    """whether it is known which"""
 
 
 def learn(shop: Shop, campaigns: Campaigns, day: float) -> Learned:
@@ -81,11 +83,11 @@ def learn(shop: Shop, campaigns: Campaigns, day: float) -> Learned:
         for campaign in _ended(campaigns, day)
         if (lesson := _lesson(shop, campaigns, campaign)) is not None
     ]
-    ranking = fit.choice(
-        [lesson.choice for lesson in lessons if len(lesson.choice.table)], _prior(PAIR, PRIOR)
-    )
+    ranking, selection = _ranking(lessons)
     return Learned(
-        Redemption(ranking, _of_coupon(lessons, ranking), _of_campaign(lessons, ranking)),
+        Redemption(
+            ranking, selection, _of_coupon(lessons, ranking), _of_campaign(lessons, ranking)
+        ),
         len(lessons),
         sum(int(lesson.choice.redeemed.sum()) for lesson in lessons),
     )
@@ -121,7 +123,7 @@ def _lesson(shop: Shop, campaigns: Campaigns, campaign: int) -> Lesson | None:
     each = float(given.sum(axis=1).mean()) if certain else FEW
     return Lesson(
         choice, of_pairs, bought.recent, redemption.depth(offered, bought),
-        knowledge.member[targeted[pairs]], targeted, anything, knowledge, coupons, each,
+        knowledge.member[targeted[pairs]], targeted, anything, knowledge, coupons, each, certain,
     )  # fmt: skip
 
 
@@ -131,6 +133,26 @@ def _sample(members: Rows, most: int, salt: str, shop: Shop) -> Rows:
         return members
     chance = np.array([unit_interval(f"campaign {salt}", shop.member_ids[row]) for row in members])
     return np.sort(members[np.argpartition(chance, most)[:most]])
+
+
+def _ranking(lessons: list[Lesson]) -> tuple[Floats, Floats]:
+    """The weights of redeeming, and those of having been given it, of which only campaigns that
+    gave nobody knows what have a say."""
+    prior = _prior(PAIR, PRIOR)
+    weights = fit.choice(
+        [
+            replace(lesson.choice, table=_selected(lesson.choice.table, lesson.certain))
+            for lesson in lessons
+            if len(lesson.choice.table)
+        ],
+        np.concatenate((prior, np.zeros_like(prior))),
+    )
+    return weights[: len(PAIR)], weights[len(PAIR) :]
+
+
+def _selected(table: Floats, certain: bool) -> Floats:
+    """shape (members, coupons, 2 * len(PAIR))"""
+    return np.concatenate((table, np.zeros_like(table) if certain else table), axis=-1)
 
 
 def _of_coupon(lessons: list[Lesson], ranking: Floats) -> Logistic:

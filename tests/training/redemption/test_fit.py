@@ -24,7 +24,7 @@ def drawn(seed: int, members: int = 400, coupons: int = 8) -> Choice:
 
 
 def test_a_choice_finds_the_weights_that_made_it() -> None:
-    examples = [drawn(seed) for seed in range(8)]
+    examples = [drawn(seed) for seed in range(16)]
     np.testing.assert_allclose(choice(examples, np.zeros(3)), WEIGHTS, atol=0.15)
 
 

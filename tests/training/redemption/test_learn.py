@@ -7,7 +7,8 @@ import pytest
 
 from recsys.dataset import Dataset
 from recsys.redemption import PAIR
-from tests.training.redemption.coupon_shop import CAMPAIGNS, Change, rewrite, start
+from tests.training.redemption.coupon_shop import CAMPAIGNS, COUPONS, Change, rewrite, start
+from training.redemption import campaigns as reading
 from training.redemption import learn as learning
 from training.redemption.campaigns import Campaigns
 from training.redemption.campaigns import load as load_campaigns
@@ -79,6 +80,18 @@ def test_what_members_bought_decides_what_they_redeem(shop: Shop, campaigns: Cam
     assert weights["lift"] > 0
     of_campaign = dict(zip(found.of_campaign.names, found.of_campaign.weights, strict=True))
     assert of_campaign["rate"] > learning.PRIOR_CHANCE["rate"]
+
+
+def test_selection_is_learned_where_it_is_unknown_what_was_given(
+    shop: Shop, campaigns: Campaigns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not learn(shop, campaigns, DAY).redemption.selection.any()
+    monkeypatch.setattr(reading, "WHOLE", COUPONS - 1)
+    found = learn(shop, campaigns, DAY).redemption
+    assert found.selection.any()
+    # where all campaigns are like that nothing tells one from the other: each gets half
+    prior = np.array([learning.PRIOR.get(name, 0.0) for name in PAIR], np.float32)
+    np.testing.assert_allclose(found.ranking - prior, found.selection, atol=1e-3)
 
 
 def test_without_a_redemption_the_prior_says_what_is_bought_is_redeemed(
