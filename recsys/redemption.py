@@ -165,8 +165,8 @@ class Redemption:
     ranking: Floats
     """shape (len(PAIR),)"""
     selection: Floats
-    """shape (len(PAIR),): added to `ranking` where a shop chose a few of many coupons for each member
-    and did not record which; to redeem one takes having been given it"""
+    """shape (len(PAIR),): added to `ranking` where a shop chose a few of many coupons for each
+    member and did not record which; to redeem one takes having been given it"""
     of_coupon: Logistic
     """the member redeems the coupon, pushed with it; over CHANCE"""
     of_campaign: Logistic

@@ -18,8 +18,8 @@ from training.shop import Shop
 CAMPAIGNS = 40
 """the latest so many are learned from"""
 MEMBERS = 5_000
-"""members of one campaign that are learned from, at most: 5,000 x 50 coupons x 10 features x 4 bytes
-= 10 MB"""
+"""members of one campaign that are learned from, at most: 5,000 x 50 coupons x 10 features x 4
+bytes = 10 MB"""
 REDEEMERS = 2_000
 """likewise members who redeemed something: 2,000 x 200 x 20 x 4 bytes = 32 MB"""
 CHUNK = 512
@@ -136,8 +136,8 @@ def _sample(members: Rows, most: int, salt: str, shop: Shop) -> Rows:
 
 
 def _ranking(lessons: list[Lesson]) -> tuple[Floats, Floats]:
-    """The weights of redeeming, and those of having been given it, of which only campaigns that
-    gave nobody knows what have a say."""
+    """The weights of redeeming a coupon, and those of having been given it; the latter are learned
+    from campaigns alone of which that is not known."""
     prior = _prior(PAIR, PRIOR)
     weights = fit.choice(
         [
