@@ -175,7 +175,8 @@ class Redemption:
     def rank(self, table: Floats, *, selected: bool = False) -> Floats:
         """shape (members, coupons): the higher, the likelier redeemed, of `pair`; with `selected`,
         the likelier given and redeemed."""
-        ranked: Floats = table @ (self.ranking + self.selection if selected else self.ranking)
+        weights: Floats = self.ranking + self.selection if selected else self.ranking
+        ranked: Floats = table @ weights
         return ranked
 
     def to_json(self) -> dict[str, Any]:
