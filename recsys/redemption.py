@@ -79,13 +79,14 @@ class Conduct:
 
 def pair(offered: Offered, bought: Bought) -> Floats:
     """shape (members, coupons, len(PAIR))"""
-    stated = np.isfinite(offered.discount)
+    own, stated = bought.lines > 0, np.isfinite(offered.discount)
     discount = np.log(np.clip(np.where(stated, offered.discount, 1), 0.02, 50))
     columns = (
         np.log1p(bought.spend),
         np.log(bought.spend / np.maximum(bought.total, 1)[:, None] + 1e-3),
-        bought.lines > 0,
-        np.log((bought.lines + 0.5) / (offered.mean_lines + 0.5)),
+        own,
+        # of what one never bought the coupon nobody wants is not the better one
+        np.where(own, np.log((bought.lines + 0.5) / (offered.mean_lines + 0.5)), 0),
         np.log1p(offered.breadth),
         np.log(offered.buyers + 1e-3),
         np.log1p(bought.redeemed),

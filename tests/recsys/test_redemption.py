@@ -53,9 +53,14 @@ def test_every_feature_is_a_number_whatever_is_known(by: Bought, of: Offered) ->
 
 
 def test_a_member_who_bought_more_than_others_stands_out() -> None:
-    lifts = [pair(offered(), bought(lines=lines))["lift"] for lines in (0, 2, 9)]
+    lifts = [pair(offered(), bought(lines=lines))["lift"] for lines in (1, 2, 9)]
     assert lifts[0] < lifts[1] < lifts[2]
     assert lifts[1] == pytest.approx(0)
+
+
+@given(mean_lines=st.floats(0, 1e3))
+def test_of_what_one_never_bought_it_does_not_count_how_much_others_do(mean_lines: float) -> None:
+    assert pair(offered(mean_lines=mean_lines), bought())["lift"] == 0
 
 
 def test_a_coupon_that_says_nothing_has_no_discount() -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recsys import redemption
 from recsys.dataset import Dataset
 from recsys.redemption import PAIR
 from tests.training.redemption.coupon_shop import CAMPAIGNS, COUPONS, Change, rewrite, start
@@ -113,6 +114,22 @@ def test_without_a_redemption_the_prior_says_what_is_bought_is_redeemed(
     bought, other = chance[:, coupons][lines > 0], chance[:, coupons][lines == 0]
     assert bought.mean() > 2 * other.mean()
     assert 0.2 * learning.RATE_OF_COUPON < other.mean() < 5 * learning.RATE_OF_COUPON
+
+
+def test_without_a_redemption_what_many_buy_stands_first_of_what_one_never_bought(
+    copy: Path, shop: Shop
+) -> None:
+    (copy / "redemptions.parquet").unlink()
+    campaigns = load_campaigns(Dataset(copy), shop)
+    knowledge, coupons = known(shop, campaigns, DAY), campaigns.coupons(CAMPAIGNS - 1)
+    offered = knowledge.offered(coupons)
+    bought = knowledge.bought(np.arange(200, dtype=np.int32), coupons)
+    rank = learn(shop, campaigns, DAY).redemption.rank(redemption.pair(offered, bought))
+    order = np.argsort(offered.buyers)
+    assert offered.buyers[order[0]] < offered.buyers[order[-1]]
+    neither = (bought.lines[:, order[0]] == 0) & (bought.lines[:, order[-1]] == 0)
+    assert neither.any()
+    assert (rank[neither, order[-1]] > rank[neither, order[0]]).all()
 
 
 def test_a_shop_in_another_currency_learns_the_same(coupon_shop: Path, copy: Path) -> None:
