@@ -25,6 +25,7 @@ from training.shop import Shop, load
 
 RANKED = {"8": (0.62, 0.46), "13": (0.60, 0.43), "18": (0.63, 0.55)}
 """campaign: recall@10 and mrr asked"""
+METRICS = ("recall", "reciprocal_rank")
 REDEEMERS = 10
 """a campaign with fewer says too little"""
 TIMES = 2_000
@@ -37,8 +38,8 @@ Draw = Callable[[np.random.Generator], float]
 def ranking(foreseen: dict[str, Foreseen]) -> list[str]:
     """Campaign by campaign, then over the three."""
     lines = [
-        "| recall@10 / mrr | random | popular | history | **ranker** | asked |",
-        "|---|---|---|---|---|---|",
+        "| recall@10 / mrr | random | popular | history | **ranker** | 95 % of it | asked |",
+        "|---|---|---|---|---|---|---|",
     ]
     for campaign, asked in RANKED.items():
         found = foreseen[campaign]
@@ -49,8 +50,9 @@ def ranking(foreseen: dict[str, Foreseen]) -> list[str]:
         ]
         title = f"campaign {campaign} ({found.coupons} coupons, {found.redeemed.sum()} redeemers)"
         cells[-1] = f"**{cells[-1]}**"
+        cells.append(" / ".join(_spread(getattr(found.rows["ranker"], one)) for one in METRICS))
         lines.append(f"| {title} | {' | '.join(cells)} | {asked[0]:.2f} / {asked[1]:.2f} |")
-    for metric in ("recall", "reciprocal_rank"):
+    for metric in METRICS:
         gains = [
             getattr(foreseen[campaign].rows["ranker"], metric)
             - getattr(foreseen[campaign].rows["history"], metric)
@@ -67,7 +69,12 @@ def _gain(what: str, gains: list[NDArray[np.float64]]) -> str:
     def draw(rng: np.random.Generator) -> float:
         return float(np.concatenate([rng.choice(one, len(one)) for one in gains]).mean())
 
-    return f"| {what} | | | | **{mean:+.4f}** ({_interval(draw)}) | above 0 |"
+    return f"| {what} | | | | **{mean:+.4f}** | {_interval(draw)} | above 0 |"
+
+
+def _spread(of_members: NDArray[np.float64]) -> str:
+    """95 % of the mean, over members drawn anew."""
+    return _interval(lambda rng: float(rng.choice(of_members, len(of_members)).mean()), "{:.3f}")
 
 
 def who(foreseen: dict[str, Foreseen], shop: Shop, campaigns: Campaigns) -> list[str]:
@@ -106,7 +113,9 @@ def who(foreseen: dict[str, Foreseen], shop: Shop, campaigns: Campaigns) -> list
             gains.append(auc(one.who[rows], happened) - auc(rivals[rows], happened))
         return float(np.mean(gains))
 
-    lines.append(f"| mean gain, asked above 0 | | | **{ours - rival:+.4f}** ({_interval(draw)}) |")
+    lines.append(
+        f"| mean gain, asked above 0 | | | **{ours - rival:+.4f}** (95 %: {_interval(draw)}) |"
+    )
     return lines
 
 
@@ -154,10 +163,10 @@ def _inside(shop: Shop, campaigns: Campaigns, campaign: str) -> bool:
     return bool(ends <= np.ceil(shop.history.days.max()))
 
 
-def _interval(draw: Draw) -> str:
+def _interval(draw: Draw, shown: str = "{:+.4f}") -> str:
     rng = np.random.default_rng(1)
     low, high = np.percentile([draw(rng) for _ in range(TIMES)], (2.5, 97.5))
-    return f"95 %: {low:+.4f} to {high:+.4f}"
+    return f"{shown.format(low)} to {shown.format(high)}"
 
 
 def main() -> None:
