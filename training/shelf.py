@@ -10,8 +10,7 @@ import polars as pl
 
 from recsys.artifact import Array
 from recsys.columns import UNKNOWN, Attribute, Labels, Texts
-from recsys.dataset import Dataset
-from recsys.dataset.listing import coupons_of, listed
+from recsys.dataset import Dataset, listing
 from recsys.dataset.tables import PRODUCTS
 from recsys.filters import FIELD
 from recsys.model import attributes_to_arrays, to_arrays
@@ -46,7 +45,7 @@ def shelf(dataset: Dataset, shop: Shop, as_of: datetime | None) -> Shelf:
             "groups": Labels.build(rows["group_id"].to_list()).codes,
             "prices": rows["price"].cast(pl.Float64).fill_null(float("nan")).to_numpy(),
             "sellable": rows["in_stock"].fill_null(True).to_numpy(),
-            **_scopes(dataset, shop, rows),
+            **scopes(dataset, shop, rows),
         },
         list(attributes),
         [Description(*one) for one in rows.select(Description._fields).fill_null("").iter_rows()],
@@ -80,7 +79,7 @@ def _attributes(rows: pl.DataFrame) -> dict[str, Attribute]:
 
 def coupons(dataset: Dataset) -> list[dict[str, object]]:
     """The manifest's `coupons`: one entry for each campaign a coupon stands in."""
-    return [asdict(coupon) for coupon in coupons_of(_listed(dataset))]
+    return [asdict(coupon) for coupon in listing.coupons_of(listed(dataset))]
 
 
 def tiers(dataset: Dataset, shop: Shop, as_of: datetime | None) -> Labels:
@@ -91,17 +90,17 @@ def tiers(dataset: Dataset, shop: Shop, as_of: datetime | None) -> Labels:
     return Labels.build(rows["tier"].to_list())
 
 
-def _listed(dataset: Dataset) -> pl.DataFrame:
-    """See `listed`."""
+def listed(dataset: Dataset) -> pl.DataFrame:
+    """See `listing.listed`."""
     tables = (dataset.read(name).lazy() for name in ("coupons", "campaign_coupons", "campaigns"))
-    return listed(*tables).collect()
+    return listing.listed(*tables).collect()
 
 
-def _scopes(dataset: Dataset, shop: Shop, products: pl.DataFrame) -> dict[str, Array]:
+def scopes(dataset: Dataset, shop: Shop, products: pl.DataFrame) -> dict[str, Array]:
     """For each product row, the rows of `coupons` whose scope has it."""
-    entries = _listed(dataset).select("coupon_id", "campaign_id").with_row_index("coupon")
-    scopes = dataset.read("coupon_products").rename({"campaign_id": "scope_campaign"})
-    joined = entries.join(scopes, on="coupon_id").filter(
+    entries = listed(dataset).select("coupon_id", "campaign_id").with_row_index("coupon")
+    named_by = dataset.read("coupon_products").rename({"campaign_id": "scope_campaign"})
+    joined = entries.join(named_by, on="coupon_id").filter(
         pl.col("scope_campaign").is_null() | (pl.col("scope_campaign") == pl.col("campaign_id"))
     )
     rows = products.with_row_index("product").select("product", "product_id", "category")
