@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 
-from recsys.coupons import Terms
+from recsys.coupons import Coupon, Terms
 from recsys.model import Model
 from recsys.offers import worth
 from serving.asking import DAY_US, Asking, Request, asking
@@ -26,7 +26,8 @@ PRODUCTS_SHOWN = 3
 def asked_for(
     member_id: str, home: Placement, *, now: int, rest_hours: float, language: Language
 ) -> Request:
-    """Under the rules of the home page, what is shown of each coupon; `now` in microseconds."""
+    """What is shown of each coupon, under the rules of the home page; `now` in microseconds,
+    `rest_hours` where the placement says none."""
     own = replace(home, sources=frozenset(("member",)), rotation=None)
     return Request(
         member_id=member_id,
@@ -35,7 +36,7 @@ def asked_for(
         excluded=(),
         limit=PRODUCTS_SHOWN,
         now=now,
-        rest_hours=rest_hours,
+        rest_hours=rest_hours if home.rest_hours is None else home.rest_hours,
         language=language,
     )
 
@@ -58,7 +59,7 @@ def offers(
         return []
     found = worth(model, np.array([member], np.int32), terms, now=now)
     value, chance, tier = found.value[0], found.probability[0], model.tier(member)
-    asked = asking(ranker, request, recent)
+    asked, base = asking(ranker, request, recent), model.base.products[ranker.entries(member)]
     items: dict[str, CouponItem] = {}
     for row in np.argsort(-value, kind="stable").tolist():
         coupon = model.coupons[row]
@@ -69,7 +70,8 @@ def offers(
         if value[row] <= 0 and coupon.coupon_id not in held.sent:
             continue
         if eligible(coupon, held, now=now, tier=tier, cart_total=cart_total):
-            products = _products(ranker, request, asked, scope(model, row))
+            inside = scope(model, row)
+            products = _products(ranker, request, asked, inside)
             items[coupon.coupon_id] = CouponItem(
                 coupon.coupon_id,
                 coupon.campaign_id,
@@ -81,7 +83,13 @@ def offers(
                 held.sent.get(coupon.coupon_id),
                 round(float(chance[row]), 4),
                 [model.products.text(product) for product in products],
-                _reason(model, member, row, products, request.language),
+                _reason(
+                    model,
+                    coupon,
+                    products=products,
+                    usual=base[np.isin(base, inside)],
+                    language=request.language,
+                ),
             )
     return list(items.values())
 
@@ -101,19 +109,18 @@ def _products(ranker: Ranker, request: Request, asked: Asking, inside: Rows) -> 
 
 
 def _reason(
-    model: Model, member: int, row: int, products: Sequence[int], language: Language
+    model: Model, coupon: Coupon, *, products: Sequence[int], usual: Rows, language: Language
 ) -> Reason:
+    """products: what is shown; usual: products of the scope in the member's base list."""
     wording = WORDING[language]
     if not products:
         return Reason("scope", wording.sold_out, Evidence())
-    first, offsets = products[0], model.base.offsets
-    usual = model.base.products[int(offsets[member]) : int(offsets[member + 1])]
-    more = np.isin(usual, scope(model, row)) & (usual != first)
+    first = products[0]
     first_id = model.products.text(first)
     text = wording.scope(
-        wording.given(model.coupons[row].kind, model.coupons[row].value),
+        wording.given(coupon.kind, coupon.value),
         model.titles[first] or first_id,
-        int(more.sum()),
+        int((usual != first).sum()),
     )
     return Reason("scope", text, Evidence(product_id=first_id))
 
