@@ -36,6 +36,7 @@ WORDS = {
     "not_valid_now": "the coupon is not valid at this time",
     "min_spend": "the order is below the coupon's minimum; send order_total if it is not",
     "discount_too_high": "the coupon gives less than this discount",
+    "issue_limit": "it was not sent to this member, and as many were issued as there may be",
     "redemption_limit": "the coupon was redeemed as often as it may be",
     "discount_budget": "the campaign has no money left for this discount",
     "order_reversed": "this order's redemption was undone; a new order needs a new id",
@@ -151,7 +152,8 @@ def _redeem(
     why = _against(terms, body, at)
     if why is not None:
         return Refused(why)
-    return redeem(ledger, use, limit=terms[0].max_redemptions, now=now)
+    coupon = terms[0]
+    return redeem(ledger, use, limit=coupon.max_redemptions, issues=coupon.max_issues, now=now)
 
 
 def coupon_terms(dataset: Tables, coupon_id: str) -> list[Coupon]:

@@ -50,9 +50,10 @@ def add_codes(ledger: Ledger, codes: Mapping[str, str], *, now: datetime) -> Add
     new, taken = 0, {}
     with ledger.writing() as connection:
         wait_for_claims(connection)
+        for coupon in sorted(set(codes.values())):
+            connection.execute(_OPEN, {"coupon": coupon, "at": to_micros(now)})
         for code, coupon in codes.items():
             row = {"code": code, "coupon": coupon, "at": to_micros(now)}
-            connection.execute(_OPEN, row)
             if connection.execute(_ADD, row).first() is not None:
                 new += 1
                 continue

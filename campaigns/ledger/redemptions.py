@@ -13,7 +13,13 @@ from sqlalchemy import Connection, text
 from campaigns.instants import from_micros, to_micros
 from campaigns.ledger.ledger import Ledger, wait_for_claims
 from campaigns.ledger.plans import UNLIMITED
-from campaigns.ledger.purses import discount_purse, put_back, redeemed_purse, redemption_purses
+from campaigns.ledger.purses import (
+    coupon_purse,
+    discount_purse,
+    put_back,
+    redeemed_purse,
+    redemption_purses,
+)
 from campaigns.ledger.purses import take as take_purses
 
 
@@ -74,17 +80,20 @@ def recorded(ledger: Ledger, use: Use) -> Redemption | Refused | None:
         return _before(connection, ledger, use)
 
 
-def redeem(ledger: Ledger, use: Use, *, limit: int | None, now: datetime) -> Redemption | Refused:
+def redeem(
+    ledger: Ledger, use: Use, *, limit: int | None, issues: int | None = None, now: datetime
+) -> Redemption | Refused:
     """Takes the right, the coupon's limit of redemptions and its campaign's money, or nothing.
 
-    The same use again changes nothing. An order that was reversed stays so.
+    The same use again changes nothing. An order that was reversed stays so. issues: when so many
+    were issued, who was not sent the coupon has no right to it.
     """
     with ledger.writing() as connection:
         wait_for_claims(connection)
         before = _before(connection, ledger, use)
         if before is not None:
             return before
-        right = _right(connection, ledger, use)
+        right = _right(connection, ledger, use, issues)
         if isinstance(right, Refused):
             return right
         _open_purses(connection, use.coupon_id, right.campaign, limit)
@@ -150,7 +159,9 @@ def _before(connection: Connection, ledger: Ledger, use: Use) -> Redemption | Re
     )  # fmt: skip
 
 
-def _right(connection: Connection, ledger: Ledger, use: Use) -> _Right | Refused:
+def _right(
+    connection: Connection, ledger: Ledger, use: Use, issues: int | None
+) -> _Right | Refused:
     person = None if use.member_id is None else ledger.identity.person(use.member_id)
     if use.code is not None:
         return _right_of_code(connection, use.code, person)
@@ -165,6 +176,10 @@ def _right(connection: Connection, ledger: Ledger, use: Use) -> _Right | Refused
         return Refused("code_needed")
     if sends or connection.execute(_UNSENT_USE, who).first() is not None:
         return Refused("already_used")
+    if issues is not None:
+        issued = connection.execute(_ISSUED, {"purse": coupon_purse(use.coupon_id)}).scalar() or 0
+        if issued >= issues:
+            return Refused("issue_limit")
     return _Right(person)
 
 
@@ -224,6 +239,7 @@ _UNSENT_USE = text(
     "SELECT 1 FROM redemption WHERE coupon = :coupon AND person = :person AND send_id = ''"
     " AND reversed_at IS NULL"
 )
+_ISSUED = text("SELECT used FROM purse WHERE purse = :purse")
 _CODE = text(
     f"SELECT s.send_id, s.campaign, s.person, {_USED} FROM code c LEFT JOIN send s"
     " ON s.send_id = c.send_id AND s.ghost = 0 AND s.state <> 'refused' WHERE c.code = :code"

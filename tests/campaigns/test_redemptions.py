@@ -29,6 +29,7 @@ COUPONS = {
     "valid_from": [None] * 5 + [NOW + timedelta(days=1), None, None, None],
     "valid_until": [None] * 4 + [NOW, None, None, None, None],
     "max_redemptions": [None] * 7 + [2, None],
+    "max_issues": [None] * 8 + [0],
 }
 
 
@@ -143,7 +144,7 @@ async def test_codes_are_for_their_member_and_their_coupon(client, shop):
         ({"coupon_id": "percent", "discount": 1.01, "order_total": 10.1}, None),
         ({"coupon_id": "percent", "discount": 99}, None),
         ({"coupon_id": "old", "redeemed_at": (NOW - timedelta(hours=1)).isoformat()}, None),
-        ({"coupon_id": "in24", "redeemed_at": (NOW - 1.5 * WEEK).isoformat()}, None),
+        ({"coupon_id": "in24", "redeemed_at": (NOW - 1.5 * WEEK).isoformat()}, "issue_limit"),
     ],
 )
 async def test_the_coupons_own_terms_hold(client, body, reason):

@@ -129,6 +129,15 @@ def test_without_codes_each_send_is_a_right_and_so_is_having_been_sent_none(ledg
     assert verify(ledger).breaches == ()
 
 
+def test_who_was_sent_none_has_no_right_once_all_were_issued(ledger):
+    send_to(ledger, live_plan(ledger), "ann")
+    asked = Use("o1", "c1", 0, NOW, member_id="bob")
+    assert reason(redeem(ledger, asked, limit=None, issues=1, now=NOW)) == "issue_limit"
+    theirs = Use("o2", "c1", 0, NOW, member_id="ann")
+    assert redeem(ledger, theirs, limit=None, issues=1, now=NOW).new
+    assert redeem(ledger, asked, limit=None, issues=2, now=NOW).new
+
+
 def test_a_send_of_before_there_were_codes_needs_none(ledger):
     send_to(ledger, live_plan(ledger), "ann")
     add_codes(ledger, {"A-1": "c1"}, now=NOW)
