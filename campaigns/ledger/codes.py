@@ -109,6 +109,17 @@ ORDER BY c.coupon, c.code
 """)
 
 
+def free_codes(connection: Connection) -> dict[str, int]:
+    """How many free codes each coupon that has codes has left."""
+    return {row.coupon: row.free for row in connection.execute(_FREE)}
+
+
+_FREE = text(
+    "SELECT pool.coupon, (SELECT COUNT(*) FROM code WHERE code.coupon = pool.coupon"
+    " AND code.send_id IS NULL) AS free FROM pool"
+)
+
+
 def take_code(connection: Connection, coupon: str, send_id: str) -> str | None:
     """A free code of the coupon, now the send's; None where the pool is empty."""
     taken = connection.execute(_TAKE, {"coupon": coupon, "send_id": send_id}).scalar()

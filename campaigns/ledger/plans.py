@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Table, bindparam, insert, select, text
 
 from campaigns.instants import to_micros
 from campaigns.ledger import tables
+from campaigns.ledger.codes import free_codes
 from campaigns.ledger.ledger import Ledger, wait_for_claims
 from campaigns.ledger.purses import coupon_purse, redeemed_purse
 from recsys.errors import LedgerError
@@ -88,9 +89,8 @@ def left(ledger: Ledger, limits: Mapping[str, int]) -> dict[str, int]:
     """
     with ledger.reading() as connection:
         rows = connection.execute(select(tables.purse)).all()
-        free = {row.coupon: row.free for row in connection.execute(_FREE_CODES)}
+        most = {coupon_purse(coupon): n for coupon, n in free_codes(connection).items()}
     used = {row.purse: row.used for row in rows}
-    most = {coupon_purse(coupon): codes for coupon, codes in free.items()}
     prefix = redeemed_purse("")
     for row in rows:
         if row.used >= row.cap and row.purse.startswith(prefix):
@@ -99,12 +99,6 @@ def left(ledger: Ledger, limits: Mapping[str, int]) -> dict[str, int]:
         name: max(0, min(cap - used.get(name, 0), most.get(name, cap)))
         for name, cap in limits.items()
     }
-
-
-_FREE_CODES = text(
-    "SELECT pool.coupon, (SELECT COUNT(*) FROM code WHERE code.coupon = pool.coupon"
-    " AND code.send_id IS NULL) AS free FROM pool"
-)
 
 
 def live_plan(ledger: Ledger, occasion: str) -> Registered | None:

@@ -176,11 +176,9 @@ def _right(
         return Refused("code_needed")
     if sends or connection.execute(_UNSENT_USE, who).first() is not None:
         return Refused("already_used")
-    if issues is not None:
-        issued = connection.execute(_ISSUED, {"purse": coupon_purse(use.coupon_id)}).scalar() or 0
-        if issued >= issues:
-            return Refused("issue_limit")
-    return _Right(person)
+    issued = connection.execute(_ISSUED, {"purse": coupon_purse(use.coupon_id)}).scalar() or 0
+    none_left = issues is not None and issued >= issues
+    return Refused("issue_limit") if none_left else _Right(person)
 
 
 def _right_of_code(connection: Connection, code: str, person: str | None) -> _Right | Refused:
