@@ -1,4 +1,4 @@
-"""The model format: a folder with manifest.json and memory-mapped .npy arrays.
+"""The model format: a folder with manifest.json, memory-mapped .npy arrays, and other files.
 
 Written to a temporary folder, flushed, renamed; never changed afterwards. CURRENT names the
 published version and is replaced last. Nothing is pickled.
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -36,19 +37,32 @@ class Artifact:
     manifest: Mapping[str, Any]
     arrays: Mapping[str, Array]
     """by name; read-only memory maps"""
+    others: Mapping[str, Path]
+    """by name; files that something else opens"""
 
 
-def write(models: Path, manifest: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
+def write(
+    models: Path,
+    manifest: Mapping[str, Any],
+    arrays: Mapping[str, Array],
+    others: Mapping[str, bytes] = MappingProxyType({}),
+) -> str:
     """Write a model and return its version, `<as-of date>-<hash of its content>`.
 
-    A crash leaves no folder that a reader would take for a model.
+    `others` are files by their whole name. A crash leaves no folder that a reader would take for a
+    model.
     """
     models.mkdir(parents=True, exist_ok=True)
     with _only_writer(models):
-        return _write(models, manifest, arrays)
+        return _write(models, manifest, arrays, others)
 
 
-def _write(models: Path, manifest: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
+def _write(
+    models: Path,
+    manifest: Mapping[str, Any],
+    arrays: Mapping[str, Array],
+    others: Mapping[str, bytes],
+) -> str:
     for left_over in (*models.glob(".writing-*"), *models.glob(".deleted-*")):
         shutil.rmtree(left_over)
     temporary = models / f".writing-{os.getpid()}"
@@ -60,13 +74,19 @@ def _write(models: Path, manifest: Mapping[str, Any], arrays: Mapping[str, Array
             with path.open("wb") as file:
                 _save(file, array)
                 _flush(file.fileno())
-            files[path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+            files[path.name] = _facts(path)
+        for name, content in sorted(others.items()):
+            path = temporary / name
+            with path.open("wb") as file:
+                file.write(content)
+                _flush(file.fileno())
+            files[name] = _facts(path)
         # weights and coupons stand in the manifest; which files they were learned from does not
         # make another model
         facts = {key: fact for key, fact in manifest.items() if key != "dataset"}
         named = json.dumps([files, facts], sort_keys=True)
-        content = hashlib.sha256(named.encode()).hexdigest()
-        version = f"{manifest['as_of']}-{content[:12]}"
+        digest = hashlib.sha256(named.encode()).hexdigest()
+        version = f"{manifest['as_of']}-{digest[:12]}"
         body = {"format": FORMAT, "version": version, **manifest, "files": files}
         with (temporary / MANIFEST).open("w") as file:
             json.dump(body, file, indent=1)
@@ -80,6 +100,10 @@ def _write(models: Path, manifest: Mapping[str, Any], arrays: Mapping[str, Array
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return version
+
+
+def _facts(path: Path) -> dict[str, int | str]:
+    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
 
 
 def _save(file: BinaryIO, array: Array) -> None:
@@ -102,20 +126,23 @@ def open_model(models: Path, version: str, *, verify: bool = False) -> Artifact:
     """Map a model's arrays. `verify` reads every byte and compares its SHA-256."""
     folder = models / version
     manifest = read_manifest(models, version)
-    arrays = {}
+    arrays, others = {}, {}
     for name, facts in _files(manifest, version).items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != facts["bytes"]:
             raise ModelError(f"model {version}: {name} is missing or cut short. {_MEND}")
         if verify and _sha256(path) != facts["sha256"]:
             raise ModelError(f"model {version}: {name} is not what was written. {_MEND}")
+        if path.suffix != ".npy":
+            others[name] = path
+            continue
         try:
             mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         except ValueError as error:
             raise ModelError(f"model {version}: {name} is no .npy array. {_MEND}") from error
         # the plain view of the same map: np.memmap costs a microsecond at every slice
         arrays[path.stem] = mapped.view(np.ndarray)
-    return Artifact(version, manifest, arrays)
+    return Artifact(version, manifest, arrays, others)
 
 
 def _files(manifest: Mapping[str, Any], version: str) -> dict[str, dict[str, Any]]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.history import KINDS, PURCHASE
+
 Floats = NDArray[np.float32]
 
 MEMBER = ("member_orders", "member_pace", "member_idle")
@@ -50,7 +52,7 @@ STATIC = (
 DUE_KNOTS = np.array([-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0], np.float32)
 """log2(age / interval): 0 is due today, 1 is twice the usual interval ago"""
 CLOCK = ("age", "interval", *(f"due_{knot:+.0f}" for knot in DUE_KNOTS[1:]))
-SESSION = ("session",)
+SESSION = ("session", "session_leaf")
 NAMES = STATIC + CLOCK + SESSION
 
 SESSION_EVENTS = 20
@@ -60,8 +62,13 @@ SESSION_SCALE = np.float32(10)
 """a cosine of 0.1 counts as one order does elsewhere"""
 LEAST_DAYS = np.float32(0.5)
 """no age and no interval is shorter"""
-KIND_WEIGHTS = np.array([0.5, 0.6, 0.0, 0.8, 1.0, -1.0], np.float32)
-"""Interest that one event shows, by `history.KINDS`; a view says half of what a purchase says."""
+SEARCHED = len(KINDS)
+"""a kind beside `history.KINDS`: a product that a search of the session has found"""
+KIND_WEIGHTS = np.array([0.5, 0.6, 0.0, 0.8, 1.0, -1.0, 0.5], np.float32)
+"""Interest that one event shows, by `history.KINDS`, then SEARCHED: a view says half of what a
+purchase says. What a search has found was seen: a prior, for no log we know holds searches."""
+BROWSED = np.array([True, True, False, True, False, False, True])
+"""likewise, which kinds show interest in the product's category"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +129,9 @@ class Evidence:
     member_idle: Floats
     """days since the latest"""
     session: Floats
-    """see `session_similarity`"""
+    """what the latest events say of the product by what was bought together with theirs"""
+    session_leaf: Floats
+    """what they say of its category: see `session_interest`"""
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Evidence":
         """Some of the pairs."""
@@ -135,7 +144,7 @@ def features(evidence: Evidence, now: float) -> Floats:
         (
             static(evidence),
             clock(now, evidence.last_day, evidence.interval) * (evidence.count > 0)[:, None],
-            session(evidence.session),
+            session(evidence.session, evidence.session_leaf),
         )
     )
 
@@ -203,10 +212,10 @@ def clock_inputs(now: float, last_day: Floats, interval: Floats) -> tuple[Floats
     return age, np.maximum(interval, LEAST_DAYS)
 
 
-def session(similarity: Floats) -> Floats:
-    """shape (pairs, len(SESSION))."""
-    column: Floats = np.log1p(np.maximum(similarity, 0) * SESSION_SCALE)
-    return column[:, None]
+def session(similarity: Floats, leaf: Floats) -> Floats:
+    """shape (pairs, len(SESSION)): of Evidence's two."""
+    columns = np.log1p(np.maximum(similarity, 0) * SESSION_SCALE), np.log1p(leaf)
+    return np.stack(columns, axis=1, dtype=np.float32)
 
 
 def session_weights(now: float, days: NDArray[np.float64], kinds: NDArray[np.uint8]) -> Floats:
@@ -214,6 +223,22 @@ def session_weights(now: float, days: NDArray[np.float64], kinds: NDArray[np.uin
     age = np.maximum(now - days, 0).astype(np.float32)
     weights: Floats = KIND_WEIGHTS[kinds] * np.exp(-age / np.float32(SESSION_DECAY_DAYS))
     return weights
+
+
+def session_interest(
+    weights: Floats, kinds: NDArray[np.uint8], groups: NDArray[np.integer]
+) -> Floats:
+    """shape (events,): how much of each event's weight speaks for its product's category.
+
+    groups: equal for one member's events in one category; -1 has none. Events are in the order of
+    time: a purchase in a category ends the interest that events before it have shown.
+    """
+    numbers, group = np.unique(groups, return_inverse=True)
+    bought = np.flatnonzero(kinds == PURCHASE)
+    last = np.full(len(numbers), -1)
+    np.maximum.at(last, group[bought], bought)
+    still = BROWSED[kinds] & (groups >= 0) & (np.arange(len(kinds)) > last[group])
+    return np.where(still, weights, np.float32(0))
 
 
 def hat_basis(values: Floats, knots: Floats) -> Floats:

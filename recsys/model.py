@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,9 @@ from recsys.coupons import Coupon
 from recsys.errors import ModelError
 from recsys.features import Floats
 from recsys.ids import IdIndex
+from recsys.redeeming import Redeeming
 from recsys.scoring import Blend, ClockCurve, Weights
+from recsys.search import FILE, SearchIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +96,23 @@ class Model:
     """shape (products + 1,)"""
     scope_coupons: NDArray[np.int32]
     """the coupons (rows of `coupons`) that each product counts for"""
+    redeeming: Redeeming | None
+    """who redeems them; None where the shop has no coupons, or the model is older than that"""
+    once: NDArray[np.float16] | None = None
+    """shape (2, products): static logit and interval in days for a member of whom nothing is known
+    but that they have just ordered it; what is bought for good is hardly bought again"""
+    search: SearchIndex | None = None
+    tiers: Labels | None = None
+    """by member; the three are None in a model of a program that made none"""
 
     @cached_property
     def feed_sequences(self) -> dict[int, int]:
         """By shard: the last event of the feed that this model contains."""
         return {int(shard): int(last) for shard, last in self.manifest["feed"].items()}
+
+    def tier(self, member: int) -> str | None:
+        """A member's tier; None where it is unknown."""
+        return None if self.tiers is None else self.tiers[member] or None
 
     @cached_property
     def clock(self) -> ClockCurve:
@@ -147,6 +161,10 @@ class Model:
                 brands=_labels(arrays, "brands"),
                 regions=_labels(arrays, "regions"),
                 attributes=_attributes(manifest["attributes"], arrays),
+                once=arrays.get("once"),  # type: ignore[arg-type]
+                search=_search(artifact),
+                tiers=_labels(arrays, "tiers") if "tiers_codes" in arrays else None,
+                redeeming=Redeeming.from_artifact(manifest, arrays),
                 **{name: arrays[name] for name in _PLAIN},  # type: ignore[arg-type]
             )
         except (KeyError, TypeError) as error:
@@ -181,7 +199,8 @@ def blend_to_json(blend: Blend) -> dict[str, Any]:
 
 
 def _blend(stored: Mapping[str, Any]) -> Blend:
-    if tuple(stored["features"]) != features.NAMES:
+    # a model of before the last feature is one to which it says nothing
+    if tuple(stored["features"]) not in (features.NAMES, features.NAMES[:-1]):
         raise ModelError(
             "the model's features are not this program's. Train it again with this program."
         )
@@ -189,12 +208,16 @@ def _blend(stored: Mapping[str, Any]) -> Blend:
 
 
 def _weights(stored: Mapping[str, Any]) -> Weights:
-    weights = np.array(stored["weights"], np.float32)
-    return Weights(float(stored["bias"]), weights, np.array(stored["means"], np.float32))
+    weights, means = np.zeros((2, len(features.NAMES)), np.float32)
+    weights[: len(stored["weights"])] = stored["weights"]
+    means[: len(stored["means"])] = stored["means"]
+    return Weights(float(stored["bias"]), weights, means)
 
 
 def _prefixed(
-    arrays: Mapping[str, Array], prefix: str, part: type[BaseLists | Neighbours | Texts | Labels]
+    arrays: Mapping[str, Array],
+    prefix: str,
+    part: type[BaseLists | Neighbours | Texts | Labels],
 ) -> list[Any]:
     return [arrays[f"{prefix}_{field.name}"] for field in fields(part)]
 
@@ -215,6 +238,13 @@ def _attributes(names: list[str], arrays: Mapping[str, Array]) -> dict[str, Attr
         stored = f"attribute_{place}"
         found[name] = arrays[stored] if stored in arrays else _labels(arrays, stored)
     return found
+
+
+def _search(artifact: Artifact) -> SearchIndex | None:
+    if FILE not in artifact.others:
+        return None
+    order = cast(NDArray[np.int32], artifact.arrays["search_order"])
+    return SearchIndex(artifact.others[FILE], order)
 
 
 def _labels(arrays: Mapping[str, Array], prefix: str) -> Labels:

@@ -21,6 +21,7 @@ REASONS = {
     "taste": ("similar", "neighbours", "taste"),
     "category": (
         "category_leaf", "category_parent", "category_root", "category_idle", "brand",
+        "session_leaf",
     ),
     "promoted": ("promoted",),
     "popular": (

@@ -1,8 +1,9 @@
 """The HTTP service: recommendations, coupons and events of one worker process."""
 
 import asyncio
+import itertools
 import logging
-import uuid
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from serving.counting import Counting
 from serving.doors import access, middleware, together
 from serving.doors.door import Doors
 from serving.doors.routes import routes as door_routes
+from serving.eligibility import Held, Nothing
 from serving.experiments import Experiment
 from serving.feed import Feed, check_numbers, open_feed
 from serving.feed.contract import Event, Recent
@@ -76,6 +78,10 @@ class Service:
     now: Callable[[], datetime]
     folder: Path | None = None
     """where keys and signing secrets lie; without one there are none, and the doors are open"""
+    forget: Callable[[str], None] = lambda member_id: None
+    """makes others forget an erased member, too"""
+    held: Callable[[str], Held] = lambda member_id: Nothing()
+    """what the ledger knows of a member's coupons; it may wait for a database"""
 
 
 class _Live:
@@ -128,7 +134,7 @@ def create_app(service: Service) -> FastAPI:
     settings = service.settings
     places = load_placements(settings.placements)
     placements = places.named
-    metrics = Metrics(placements)
+    metrics, ids = Metrics(placements), request_ids()
     doors = Doors(service.folder, settings.doors, service.now)
     live: _Live
 
@@ -197,7 +203,7 @@ def create_app(service: Service) -> FastAPI:
         member_id, visitor_id = access.subject(scope, asked.member_id, asked.visitor_id)
         subject = f"m:{member_id}" if member_id else f"v:{visitor_id}" if visitor_id else None
         place, ranker, variant = live.arm(asked.placement, place, subject)
-        request_id, rotates = uuid.uuid4().hex, place.rotation is not None
+        request_id, rotates = ids(), place.rotation is not None
         recent = await live.recent(subject, ranker.model, request_id, shown=rotates)
         now = microseconds()
         wanted = Wanted(
@@ -211,6 +217,7 @@ def create_app(service: Service) -> FastAPI:
             shown=questions.shown(asked),
             asked=Asked(asked.filter, asked.region),
             candidates=questions.candidates(place, asked),
+            query=questions.query(place, asked, ranker.model),
             language=language,
             rotated=rotated(place.rotation, recent, now) if rotates else (),
         )
@@ -219,11 +226,12 @@ def create_app(service: Service) -> FastAPI:
         except FilterError as error:  # the placements' own filters were tried at the start
             raise RefusedError("filter", str(error)) from None
         metrics.listed(asked.placement, len(found.items), wanted.limit)
-        if subject is not None and not asked.debug:
+        if subject is not None and not recent.hidden and not asked.debug:
             live.impressions.answered(
                 Answered(
-                    request_id, member_id, visitor_id, asked.placement, place.rotation,
-                    found.picks, ranker.product_id, ranker.model.version, now, variant,
+                    request_id, subject, member_id, visitor_id, asked.placement, place.rotation,
+                    [item.product_id for item in found.items], found.picks,
+                    ranker.model.version, now, variant,
                 )
             )  # fmt: skip
         version = ranker.model.version
@@ -238,6 +246,7 @@ def create_app(service: Service) -> FastAPI:
         product_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         cart: Annotated[list[Id], Query(max_length=100)] = [],  # noqa: B006
         exclude: Annotated[list[Id], Query(max_length=500)] = [],  # noqa: B006
+        query: Annotated[str | None, Query(max_length=500)] = None,
         filter: Annotated[FilterText | None, Query()] = None,  # noqa: A002
         region: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         limit: Annotated[int | None, Query(ge=1)] = None,
@@ -253,6 +262,7 @@ def create_app(service: Service) -> FastAPI:
             cart,
             exclude,
             None,
+            query,
             filter,
             region,
             limit,
@@ -275,21 +285,32 @@ def create_app(service: Service) -> FastAPI:
         request: Request,
         member_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         limit: Annotated[int, Query(ge=1, le=50)] = 3,
+        cart_total: Annotated[float | None, Query(ge=0, le=1e12, allow_inf_nan=False)] = None,
         accept_language: Annotated[str | None, Header()] = None,
     ) -> Response:
-        """The coupons that a member can use now, the one worth most first."""
+        """The coupons that a member can use now, the one worth most first. With `cart_total`, those
+        whose minimum it reaches."""
         member_id, _ = access.subject(request.scope, member_id, None)
         if member_id is None:
             raise RefusedError("member_id", "coupons need a member_id, or a member's token")
-        model, request_id = live.published.ranker.model, uuid.uuid4().hex
-        if (await live.recent(f"m:{member_id}", model, request_id)).hidden:
-            return _json(Coupons(request_id, model.version, []))
-        now = service.now().timestamp() / 86_400
-        language = language_of(accept_language)
-        items = coupons.offers(
-            model, member_id, service.terms, limit=limit, now=now, language=language
+        ranker, request_id = live.published.ranker, ids()
+        version = ranker.model.version
+        recent = await live.recent(f"m:{member_id}", ranker.model, request_id)
+        if recent.hidden:
+            return _json(Coupons(request_id, version, []))
+        held = await asyncio.to_thread(service.held, member_id)
+        wanted = coupons.asked_for(
+            member_id,
+            placements["home"],
+            now=microseconds(),
+            rest_hours=settings.rest_hours,
+            language=language_of(accept_language),
         )
-        return _json(Coupons(request_id, model.version, items))
+        items = coupons.offers(
+            ranker, wanted, recent.events, terms=service.terms, held=held,
+            cart_total=cart_total, limit=limit,
+        )  # fmt: skip
+        return _json(Coupons(request_id, version, items))
 
     @app.post("/v1/events")
     async def post_events(body: EventsBody, request: Request) -> Accepted:
@@ -331,12 +352,23 @@ def create_app(service: Service) -> FastAPI:
         return Told(accepted=len(body.products), unknown=unknown)
 
     app.include_router(
-        members.routes(lambda: live.feed, microseconds, future_seconds=settings.future_seconds)
+        members.routes(
+            lambda: live.feed,
+            microseconds,
+            future_seconds=settings.future_seconds,
+            forget=service.forget,
+        )
     )
     app.include_router(
         health.routes(lambda: app.state.unready, lambda: live, metrics=metrics, now=service.now)
     )
     return app
+
+
+def request_ids() -> Callable[[], str]:
+    """Ids that no other worker gives; a system call would take a twentieth of it."""
+    numbers = map(f"{secrets.token_hex(8)}{{:016x}}".format, itertools.count())
+    return numbers.__next__
 
 
 def _json(body: msgspec.Struct) -> Response:

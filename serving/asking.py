@@ -1,5 +1,6 @@
 """A recommendation request, and what it means in the rows of a model."""
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from math import floor
 
@@ -38,6 +39,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """nothing but these"""
     rotated: Sequence[str] = ()
     """shown often enough; they move down"""
+    query: str | None = None
+    """nothing but what fits this text; for a model that has a search index"""
     language: Language = "en"
     """of the reasons"""
 
@@ -58,6 +61,7 @@ class Asking(msgspec.Struct, frozen=True, gc=False):
     member: int | None
     seeds: list[int]
     candidates: list[int] | None
+    """of the request, or what fits its query"""
     view: View
     present: Present
     excluded: list[int]
@@ -78,6 +82,10 @@ def asking(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -> A
     if request.candidates is not None:
         candidates = _rows(request.candidates, row_of)
         view = ranker.views.among(view, candidates)
+    elif request.query is not None:
+        matches = ranker.matches(request.query)
+        candidates = matches.products.tolist()
+        view = ranker.views.matching(view, matches)
     here = present(ranker, request, recent) if recent else NOTHING_NEW
     seeds = _rows(request.seeds, row_of)
     excluded, shown = _rows(request.excluded, row_of), _rows(request.shown, row_of)
@@ -100,23 +108,32 @@ def present(ranker: Ranker, request: Request, recent: Sequence[RecentEvent]) -> 
             bought.append((row, floor(event.occurred_at / DAY_US)))
             if event.occurred_at > rest:
                 resting.add(row)
-    return Present(_session(recent, row_of), bought, resting)
+    return Present(_session(ranker, recent), bought, resting)
 
 
 def _rows(ids: Iterable[str], row_of: Callable[[str], int | None]) -> list[int]:
     return [row for text in dict.fromkeys(ids) if (row := row_of(text)) is not None] if ids else []
 
 
-def _session(recent: Sequence[RecentEvent], row_of: Callable[[str], int | None]) -> Session:
-    """The latest events, as many as training looks at."""
-    events = [
-        (row, event.occurred_at, _KIND[event.kind])
-        for event in recent[-features.SESSION_EVENTS :]
-        if event.product_id is not None and (row := row_of(event.product_id)) is not None
-    ]
-    if not events:
+def _session(ranker: Ranker, recent: Sequence[RecentEvent]) -> Session:
+    """The latest events, as many as training looks at, with a search as one event for each of the
+    first products that it finds."""
+    row_of, products, days, kinds = ranker.product_row, array("i"), array("d"), array("B")
+    for event in recent[-features.SESSION_EVENTS :]:
+        if event.product_id is not None:
+            if (row := row_of(event.product_id)) is not None:
+                products.append(row)
+                days.append(event.occurred_at / DAY_US)
+                kinds.append(_KIND[event.kind])
+        elif event.query:
+            for row in ranker.searched(event.query):
+                products.append(row)
+                days.append(event.occurred_at / DAY_US)
+                kinds.append(features.SEARCHED)
+    if not products:
         return NO_SESSION
-    products, moments, kinds = zip(*events, strict=True)
     return Session(
-        np.array(products, np.int32), np.array(moments) / DAY_US, np.array(kinds, np.uint8)
+        np.frombuffer(products, np.int32),
+        np.frombuffer(days, np.float64),
+        np.frombuffer(kinds, np.uint8),
     )

@@ -46,7 +46,7 @@ def explain(
     rows = ranker.entries(member)
     listed = np.asarray(model.base.products[rows])
     now = present(ranker, request, recent)
-    similarity = _similarity(ranker, now.session, today)
+    of_session = _session(ranker, now.session, today)
     added = ranker.views.of(request.placement.rules).tables.added
     rotates = request.placement.rotation
     fall = 0.0 if rotates is None else rotates.logit
@@ -59,10 +59,17 @@ def explain(
             explained.append((item, Parts(None, item.score, 0.0, 0.0, _chance(item.score))))
             continue
         weights, clock = model.blend.new, 0.0
-        if len(found):
+        since, once = dict(now.bought).get(product, 0), model.once
+        first = since > 0 and not (len(found) and model.base.last_day[rows.start + int(found[0])])
+        if first and once is not None:
+            weights, standing = model.blend.repeat, float(once[0, product])
+            days = np.array([since], np.float32)
+            interval = once[1, product : product + 1].astype(np.float32)
+            clock = float(model.clock.logits(today, days, interval)[0])
+        elif len(found):
             entry = rows.start + int(found[0])
             standing = float(model.base.static[entry])
-            last = dict(now.bought).get(product, int(model.base.last_day[entry]))
+            last = since or int(model.base.last_day[entry])
             if last > 0:
                 weights = model.blend.repeat
                 days = np.array([last], np.float32)
@@ -71,13 +78,12 @@ def explain(
         else:
             shift = 0.0 if member is None else float(model.member_static[member])
             standing = float(model.product_static[product]) + shift
-        of_session = features.SESSION_SCALE * max(similarity[product], 0)
-        session = float(weights.part(features.SESSION)[0] * np.log1p(of_session))
+        session = float(of_session[product] @ weights.part(features.SESSION))
         place = int(found[0]) + 1 if len(found) else None
         boost = float(added[product]) if len(added) else 0.0
         # the shelf's order falls without its scores
         falls = item.product_id in request.rotated and item.reason.code != "again"
-        scored = len(found) or similarity[product] > 0 or boost > 0
+        scored = len(found) or of_session[product, 0] > 0 or boost > 0
         rotation = -fall if falls and scored else 0.0
         parts = Parts(
             place, standing, clock, session, _chance(standing + clock + session), boost, rotation
@@ -90,13 +96,19 @@ def _chance(logit: float) -> float:
     return float(sigmoid(np.array([logit], np.float32))[0])
 
 
-def _similarity(ranker: Ranker, session: Session, now: float) -> Floats:
-    """shape (products,): what the session's events say of each product."""
-    near = ranker.model.near
+def _session(ranker: Ranker, session: Session, now: float) -> Floats:
+    """shape (products, len(SESSION)): what the session's events say of each product."""
+    near, leaves = ranker.model.near, np.asarray(ranker.model.categories.codes)
     found = np.zeros(len(ranker.model.products), np.float32)
     weights = features.session_weights(now, session.days, session.kinds)
     for product, weight in zip(session.products.tolist(), weights.tolist(), strict=True):
         start = int(near.offsets[product])
         rows = slice(start, min(int(near.offsets[product + 1]), start + NEIGHBOURS_OF_SEED))
         found[near.products[rows]] += near.cosine[rows].astype(np.float32) * weight
-    return found
+    of = leaves[session.products]
+    shown = features.session_interest(weights, session.kinds, of)
+    interest = np.zeros(int(leaves.max(initial=0)) + 2, np.float32)  # the last one is -1's
+    np.add.at(interest, of, shown)
+    itself = (session.kinds == features.SEARCHED) & ((shown > 0) | (of < 0))
+    np.add.at(found, session.products, np.where(itself, weights, 0))
+    return features.session(found, interest[leaves])

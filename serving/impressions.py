@@ -1,11 +1,11 @@
 """What was answered, gathered in memory and written to the feed a moment later.
 
-A request appends one tuple and encodes nothing. What a crash or a failing feed takes away is lost:
+A request encodes nothing. What a crash or a failing feed takes away is lost:
 that is counted, and lists go on.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -21,21 +21,23 @@ EVERY_SECONDS = 1.0
 BATCH = 50
 """answers in one write: it holds the event loop for half a millisecond, and Redis for two"""
 WAITING = 10_000
-"""answers, and acts, in memory at most: some 30 MB"""
+"""answers, and acts, in memory at most: some 10 MB"""
 
 
 class Answered(NamedTuple):
     """A personal answer."""
 
     request_id: str
+    subject: str
+    """as `contract.subject` says it of an event"""
     member_id: str | None
     visitor_id: str | None
     placement: str
     rotation: Rotation | None
     """None: it does not count towards any"""
+    product_ids: list[str]
     picks: Sequence[Pick]
-    product_id: Callable[[int], str]
-    """names their rows: what a row means may change with the next news of products"""
+    """the same products; what their rows mean may change with the next news"""
     model_version: str
     at: int
     """microseconds since 1970 UTC"""
@@ -48,7 +50,7 @@ class Impressions:
     def __init__(self, feed: WatchedFeed, metrics: Metrics) -> None:
         self._feed = feed
         self._metrics = metrics
-        self._answers: list[Answered] = []
+        self._answers: list[tuple[Impression, Notice | None]] = []
         self._acts: list[Notice] = []
         self._enough = asyncio.Event()
 
@@ -57,7 +59,7 @@ class Impressions:
         if len(self._answers) >= WAITING:
             self._metrics.impressions("dropped", 1)
             return
-        self._answers.append(answer)
+        self._answers.append((_impression(answer), _notice(answer)))
         if len(self._answers) >= BATCH:
             self._enough.set()
 
@@ -80,10 +82,9 @@ class Impressions:
         while self._answers or done:
             batch = self._answers[:BATCH]
             del self._answers[:BATCH]
-            impressions = [_impression(one) for one in batch]
-            shown = filter(None, map(_notice, batch, impressions))
+            shown = [notice for _, notice in batch if notice is not None]
             try:
-                await self._feed.show(impressions, [*shown, *done])
+                await self._feed.show([impression for impression, _ in batch], [*shown, *done])
             except FeedError:
                 self._metrics.impressions("dropped", len(batch))
             else:
@@ -98,7 +99,7 @@ def _impression(one: Answered) -> Impression:
         one.member_id,
         one.visitor_id,
         one.placement,
-        [one.product_id(pick.product) for pick in one.picks],
+        one.product_ids,
         one.at,
         one.model_version,
         one.variant,
@@ -106,10 +107,10 @@ def _impression(one: Answered) -> Impression:
     )
 
 
-def _notice(one: Answered, as_written: Impression) -> Notice | None:
+def _notice(one: Answered) -> Notice | None:
     """What a member buys again and again is never shown too often."""
     if one.rotation is None:
         return None
-    named = zip(as_written.product_ids, one.picks, strict=True)
+    named = zip(one.product_ids, one.picks, strict=True)
     counted = [product_id for product_id, pick in named if pick.reason != "again"]
-    return Notice(as_written.subject, one.at // 60_000_000, counted, one.rotation.row)
+    return Notice(one.subject, one.at // 60_000_000, counted, one.rotation.row)

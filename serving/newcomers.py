@@ -98,6 +98,7 @@ def _grown(model: Model, told: Sequence[ProductNews]) -> Model:
         prices=_plus(model.prices, np.nan, many),
         # by itself behind everything that anybody bought
         product_static=_plus(model.product_static, model.product_static.min(), many),
+        once=None if model.once is None else _usual(model.once, many),
         sellable=_plus(model.sellable, True, many),
         fresh_anybody=np.concatenate((rows[::-1], model.fresh_anybody)),
         scope_offsets=_plus(model.scope_offsets, model.scope_offsets[-1], many),
@@ -109,6 +110,14 @@ def _plus(column: _Column, value: object, many: int) -> _Column:
     # as what is mapped: the compiled loops are made for read-only arrays, and would be made anew
     longer.setflags(write=False)
     return longer  # type: ignore[return-value]
+
+
+def _usual(once: NDArray[np.float16], many: int) -> NDArray[np.float16]:
+    """Of a product of which nothing is known: what is in the middle of all."""
+    middle = np.median(once, axis=1, keepdims=True).astype(np.float16)
+    wider = np.hstack((once, np.repeat(middle, many, axis=1)))
+    wider.setflags(write=False)
+    return wider
 
 
 def _unknown(attribute: Attribute, many: int) -> Attribute:

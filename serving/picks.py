@@ -1,11 +1,11 @@
 """What a ranker picks, before it is put into words."""
 
-from typing import NamedTuple
+import msgspec
 
 from serving.tables import NOWHERE
 
 
-class Pick(NamedTuple):
+class Pick(msgspec.Struct, frozen=True, gc=False):
     """A recommended product and what put it there."""
 
     product: int

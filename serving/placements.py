@@ -17,13 +17,13 @@ class Placement:
     """One of them. Whatever its sources leave open is filled from the catalogue."""
 
     kind: Kind
-    """what a request for it brings: a product, a cart, candidates to be ranked again, or nothing"""
+    """what a request for it brings: a product, a cart, a query or candidates, or nothing"""
     sources: frozenset[Source]
     """page: what is bought together with the page's product or the cart, first; member: their own
     list; new: products too new to be ranked, in the last places"""
     rules: Rules = _USUAL
     limit: int | None = 20
-    """where the request states none; None is as many as there are candidates"""
+    """where the request states none; None is as many as there are candidates, or 20 for a query"""
     rest_hours: float | None = None
     """None is the service's"""
     rotation: Rotation | None = None

@@ -3,9 +3,13 @@
 import difflib
 from collections.abc import Mapping
 
+from recsys.model import Model
 from serving.placements import Placement
 from serving.problems import RefusedError
 from serving.schemas import Question
+
+FOUND = 20
+"""places of a search of our own, where neither the request nor the placement says how many"""
 
 
 def placement(placements: Mapping[str, Placement], asked: Question) -> Placement:
@@ -33,14 +37,30 @@ def shown(asked: Question) -> list[str]:
 
 
 def candidates(place: Placement, asked: Question) -> list[str] | None:
-    """The only products that may come back, of a search; None elsewhere."""
-    if (place.kind == "search") == (asked.candidates is not None):
-        return asked.candidates
-    if place.kind == "search":
-        detail = f"placement {asked.placement} ranks the candidates that you POST; there are none"
-    else:
-        detail = f"placement {asked.placement} takes no candidates; ask for placement search"
-    raise RefusedError("candidates", detail)
+    """The only products that may come back, of a search that the shop made; None elsewhere."""
+    if place.kind != "search" and asked.candidates is not None:
+        raise RefusedError("candidates", _only_search(asked.placement, "candidates"))
+    return asked.candidates
+
+
+def query(place: Placement, asked: Question, model: Model) -> str | None:
+    """What to search for; None where the shop has searched, and for other placements."""
+    if place.kind != "search" and asked.query is not None:
+        raise RefusedError("query", _only_search(asked.placement, "query"))
+    if place.kind != "search" or asked.candidates is not None:
+        return None
+    if asked.query is None:
+        detail = f"placement {asked.placement} needs a query, or candidates that you POST"
+        raise RefusedError("query", detail)
+    if model.search is None:
+        detail = f"model {model.version} has no search index, for an earlier program made it"
+        mend = "train again and publish, or POST candidates"
+        raise RefusedError("query", f"{detail}; {mend}")
+    return asked.query
+
+
+def _only_search(placement: str, what: str) -> str:
+    return f"placement {placement} takes no {what}; ask for placement search"
 
 
 def limit(place: Placement, asked: Question, most: int) -> int:
@@ -48,4 +68,4 @@ def limit(place: Placement, asked: Question, most: int) -> int:
     given = len(asked.candidates or ())
     if asked.limit is not None and asked.limit > max(most, given):
         raise RefusedError("limit", f"limit is at most {max(most, given)}")
-    return asked.limit or place.limit or max(given, 1)
+    return asked.limit or place.limit or (FOUND if asked.candidates is None else max(given, 1))

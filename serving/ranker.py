@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from math import floor
 
 import numpy as np
@@ -11,11 +10,13 @@ from numpy.typing import NDArray
 from recsys import features
 from recsys.ids import unit_interval
 from recsys.model import Model
+from recsys.search import NO_MATCHES, Description, Matches, Search
 from serving import kernel
 from serving.feed.news import ProductNews
 from serving.newcomers import MATCHED, Newcomers
 from serving.picks import Pick
 from serving.reasons import Reasons
+from serving.remembered import Remembered
 from serving.rules import Rules
 from serving.tables import (
     NO_FLAGS,
@@ -32,8 +33,11 @@ from serving.tables import (
 from serving.views import View, Views
 
 STRANGER = slice(0, 0)
+SEARCH_SHOWS = 5
+"""products of a search that a session counts: about those that its page shows without scrolling"""
+KNOWN_SEARCHES = 5_000
 KNOWN_ROWS = 50_000
-"""products whose row a worker remembers: about 10 MB"""
+"""products whose row, and rows whose product, a worker remembers: about 20 MB"""
 _OPEN = Rules(one_variant=False)
 
 
@@ -49,6 +53,9 @@ class Ranker:
         self.reasons = Reasons(model)
         self._name_rows()
         self._exploring = model.exploring
+        self._search = None if model.search is None else Search.open(model.search)
+        self._told: Search | None = None
+        """over the rows beside the model's, once somebody searches"""
         self._look()
         self.listed(self.views.of(_OPEN), None, limit=1, now=0.0)  # compiles
 
@@ -58,6 +65,7 @@ class Ranker:
         if self._newcomers.hear(news):
             self._written, self.model = self._newcomers.beside(self.model)
             self._name_rows()
+            self._told = None
         written = self._written
         sellable, prices = np.array(self.model.sellable), np.array(self.model.prices)
         for one in news:
@@ -71,9 +79,31 @@ class Ranker:
 
     def _name_rows(self) -> None:
         products = self.model.products
-        self.product_row = lru_cache(KNOWN_ROWS)(products.row)
+        self.product_row = Remembered(products.row, KNOWN_ROWS).__getitem__
         """a product's row, or None; hot products cost one look-up in a dict"""
-        self.product_id = lru_cache(KNOWN_ROWS)(products.text)
+        self.product_id = Remembered(products.text, KNOWN_ROWS).__getitem__
+        self.searched = Remembered(self._first_found, KNOWN_SEARCHES).__getitem__
+        """the first products that a text finds"""
+
+    def matches(self, query: str) -> Matches:
+        """What fits a text, of the rows beside the model's too; nothing without an index."""
+        if self._search is None:
+            return NO_MATCHES
+        found, model = self._search.matches(query), self.model
+        known = len(model.search.order) if model.search is not None else 0
+        if known == len(model.products):
+            return found
+        if self._told is None:
+            rows = np.arange(known, len(model.products), dtype=np.int32)[::-1]
+            described = [
+                Description(model.titles[row], model.categories[row], model.brands[row])
+                for row in rows
+            ]
+            self._told = Search.over(described, rows)
+        return found.plus(self._told.matches(query))
+
+    def _first_found(self, query: str) -> list[int]:
+        return self.matches(query).first(SEARCH_SHOWS)
 
     def _look(self) -> None:
         self.views = Views(self.model, _tables(self.model))
@@ -154,7 +184,9 @@ class Ranker:
 
 
 def _tables(model: Model) -> Tables:
-    base, clock, blend = model.base, model.clock, model.blend
+    base, clock, blend, once = model.base, model.clock, model.blend, model.once
+    leaves = model.categories.codes.view()
+    leaves.setflags(write=False)  # as what is mapped: for others the loops would be made anew
     return Tables(
         base_products=base.products,
         base_static=_bits(base.static),
@@ -165,17 +197,19 @@ def _tables(model: Model) -> Tables:
         near_products=model.near.products,
         near_cosine=_bits(model.near.cosine),
         product_static=_bits(model.product_static),
+        once=np.zeros((2, 0), np.uint16) if once is None else _bits(once),
+        leaves=leaves,
         alone=np.zeros(0, np.uint8),
         curve=np.array([clock.of_age, clock.of_interval, *clock.at_knots], np.float32),
-        session_repeat=blend.repeat.part(features.SESSION)[0],
-        session_new=blend.new.part(features.SESSION)[0],
+        session=np.stack([one.part(features.SESSION) for one in (blend.new, blend.repeat)]),
+        interest=np.zeros((2, len(model.categories.texts)), np.float32),
         places=np.full(len(model.products), NOWHERE, np.int32),
         barred=~np.asarray(model.sellable),
         added=np.zeros(0, np.float32),
         lifted=NO_ROWS,
         shelf=NO_ROWS,
         buried=NO_FLAGS,
-        limits=Limits(np.zeros((0, len(model.products)), np.int32), NO_ROWS, 0, 0),
+        limits=Limits(np.zeros((len(model.products), 0), np.int32), NO_ROWS, 0, 0),
     )
 
 

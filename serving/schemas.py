@@ -110,10 +110,17 @@ class CouponItem(msgspec.Struct, frozen=True):
     coupon_id: str
     campaign_id: str | None
     title: str
+    kind: str | None
+    value: float | None
+    """percent: 10 means 10 % off; amount: money"""
+    min_spend: float | None
+    valid_until: datetime | None
+    code: str | None
+    """that was sent to the member with it"""
     probability: float
     """that the member redeems it within the model's horizon"""
     products: list[str]
-    """of its scope, those this member is likeliest to buy"""
+    """of its scope, ranked for this member"""
     reason: Reason
 
 
@@ -141,6 +148,8 @@ class RecommendBody(_Body):
     exclude: Annotated[list[Id], Field(max_length=500)] = []
     candidates: Annotated[list[Id], Field(max_length=500)] | None = None
     """what the shop's own search found, to be ranked again: nothing else is shown"""
+    query: Annotated[str, Field(max_length=500)] | None = None
+    """what was typed, for placement search: what fits it is shown, and nothing else"""
     filter: FilterText | None = None
     """which products may be shown, in the grammar of `recsys.filters`"""
     region: Id | None = None
@@ -161,6 +170,7 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     cart: list[str]
     exclude: list[str]
     candidates: list[str] | None
+    query: str | None
     filter: str | None
     region: str | None
     limit: int | None

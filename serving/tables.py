@@ -14,9 +14,11 @@ Halves = NDArray[np.uint16]
 """float16 as its bits, which the compiler does not know otherwise"""
 
 NOWHERE = -1
+ITSELF = -2
+"""in place of an entry of the neighbours: a search has found the product"""
 PAGE, MEMBER, SHELF = 0, 1, 2
 """the parts of a list: what the page points at, the member's own, the catalogue"""
-CODES = (*REASON_CODES, "session", "fresh", "found", "pinned")
+CODES = (*REASON_CODES, "session", "searched", "fresh", "found", "pinned")
 """why a product stands in a list; a model knows the first of them"""
 
 
@@ -24,7 +26,7 @@ class Limits(NamedTuple):
     """How many products that are alike one list may hold."""
 
     codes: NDArray[np.int32]
-    """shape (limits, products): equal codes are alike, -1 is like none"""
+    """shape (products, limits): equal codes are alike, -1 is like none"""
     most: Rows
     """shape (limits,)"""
     variants: int
@@ -47,12 +49,19 @@ class Tables(NamedTuple):
     near_products: Rows
     near_cosine: Halves
     product_static: Halves
+    once: Halves
+    """see Model.once; shape (2, 0) in a model without: there it stays new"""
+    leaves: Rows
+    """shape (products,): code of the category, -1 where unknown"""
     alone: NDArray[np.uint8]
     """shape (products,): index into CODES, where nothing but the catalogue speaks for it"""
     curve: Floats
     """weight of the age, weight of the interval, then a value at each of DUE_KNOTS"""
-    session_repeat: np.float32
-    session_new: np.float32
+    session: Floats
+    """shape (2, len(features.SESSION)): weights for new products, and for repeats"""
+    interest: Floats
+    """shape (2, categories): scratch; what the session says of each, and whether it is settled.
+    0 all over between two calls"""
     places: Rows
     """shape (products,): scratch; where a product stands among the candidates. NOWHERE all over
     between two calls"""
@@ -76,7 +85,7 @@ class Session(NamedTuple):
     days: Doubles
     """since 1970 UTC"""
     kinds: NDArray[np.uint8]
-    """index into history.KINDS"""
+    """index into features.KIND_WEIGHTS"""
 
 
 class Listed(NamedTuple):

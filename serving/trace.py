@@ -16,9 +16,10 @@ def traced(ranker: Ranker, request: Request, asked: Asking, found: Filled) -> De
     masks, model = ranker.views.masks, ranker.model
     rules, wish, unknown = request.placement.rules, request.asked, 0
     left = ranker.views.catalogue
-    if request.candidates is not None and asked.candidates is not None:
+    if asked.candidates is not None:
         left = np.array(asked.candidates, np.int32)
-        unknown = len(set(request.candidates)) - len(left)
+        if request.candidates is not None:
+            unknown = len(set(request.candidates)) - len(left)
     considered = len(left)
     everything = np.ones(len(model.products), np.bool_)
     removed = {}

@@ -10,12 +10,18 @@ import numpy as np
 from recsys.columns import UNKNOWN, Labels
 from recsys.features import Floats
 from recsys.model import Model
+from recsys.search import Matches
 from serving.masks import Masks
 from serving.rules import NOTHING_ASKED, Asked, AtMost, Rules
 from serving.tables import CODES, NO_FLAGS, Limits, Rows, Tables
 
-KEPT = 64
-"""views that a worker keeps for a model: up to 20 bytes a product each"""
+CLOSENESS = np.array([0, 2, 20], np.float32)
+"""added to a logit, by `search.Matches.closeness`: a title with all the words counts as if it were
+bought seven times as often, and one that is the text stands before all else"""
+KEPT, LEAST_KEPT = 64, 8
+"""views that a worker keeps for a model: up to 20 bytes a product each, so"""
+KEPT_PRODUCTS = 1_600_000
+"""fewer in a large shop: so many products in all, at most 30 MB"""
 LIFTED = 256
 """boosted products that compete with a member's own list, the best by themselves"""
 _POPULAR, _FRESH, _FOUND = (CODES.index(code) for code in ("popular", "fresh", "found"))
@@ -50,8 +56,10 @@ class Views:
         alone[fresh] = _FRESH
         alone[popular] = _POPULAR
         self._tables = tables._replace(alone=alone)
-        self._limits = lru_cache(KEPT)(self._limits_of)
-        self.of = lru_cache(KEPT)(self._of)
+        self._found = np.full(len(model.products), _FOUND, np.uint8)
+        kept = max(LEAST_KEPT, min(KEPT, KEPT_PRODUCTS // max(1, len(model.products))))
+        self._limits = lru_cache(kept)(self._limits_of)
+        self.of = lru_cache(kept)(self._of)
         """by rules and what the request asks; FilterError for a bad filter"""
 
     def _of(self, rules: Rules, asked: Asked = NOTHING_ASKED) -> View:
@@ -95,6 +103,25 @@ class Views:
         )
         return replace(view, tables=among)
 
+    def matching(self, view: View, matches: Matches) -> View:
+        """Nothing but what fits a text, all of it in competition: how close it comes is a boost."""
+        rows, tables = matches.products, view.tables
+        barred = np.ones(len(self.ranked), np.bool_)
+        barred[rows] = tables.barred[rows]
+        added = np.zeros(len(self.ranked), np.float32)
+        added[rows] = CLOSENESS[matches.closeness]
+        if len(tables.added):
+            added[rows] += tables.added[rows]
+        shelf, static = rows[~barred[rows]], self._model.product_static
+        matching = tables._replace(
+            alone=self._found,
+            barred=barred,
+            added=added,
+            lifted=rows,
+            shelf=shelf[np.argsort(-static[shelf] - added[shelf], kind="stable")],
+        )
+        return replace(view, tables=matching)
+
     def _added(self, rules: Rules) -> Floats:
         """shape (products,), or empty without a boost."""
         if not rules.boosts:
@@ -114,7 +141,9 @@ class Views:
         for one in rules.at_most:
             codes.append(self._alike(one))
             most.append(one.most)
-        table = np.array(codes, np.int32).reshape(len(codes), len(self.ranked))
+        table = np.empty((len(self.ranked), len(codes)), np.int32)
+        for place, column in enumerate(codes):
+            table[:, place] = column
         room = int(table.max(initial=UNKNOWN)) + 1
         return Limits(table, np.array(most, np.int32), int(variants), room)
 

@@ -11,7 +11,8 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-import guesslike
+from commands import app
+from composition import Settings
 
 ROOT = Path(__file__).parents[1]
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
@@ -78,7 +79,7 @@ def wrong_commands(lines: list[list[str]], known: Mapping[tuple[str, ...], set[s
         if not line[0].endswith("guesslike"):
             continue
         words = ("guesslike", *line[1:])
-        path = next((words[:n] for n in (3, 2) if words[:n] in known), None)
+        path = next((words[:n] for n in (4, 3, 2) if words[:n] in known), None)
         options = {word.partition("=")[0] for word in words if word.startswith("--")}
         if path is None or options - known[path]:
             wrong.append(" ".join(line))
@@ -105,8 +106,8 @@ def broken_links(page: Path) -> list[str]:
     return broken
 
 
-KNOWN = commands(typer.main.get_command(guesslike.app))
-SETTINGS = set(settings(guesslike.Settings, "GUESSLIKE_"))
+KNOWN = commands(typer.main.get_command(app))
+SETTINGS = set(settings(Settings, "GUESSLIKE_"))
 
 
 @pytest.fixture(scope="module")

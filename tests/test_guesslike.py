@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-import guesslike
-from guesslike import clock, load_settings
+import composition
+from composition import clock, load_settings
 from recsys import artifact
 from recsys.errors import SettingsError
 from recsys.model import Model
@@ -255,7 +255,7 @@ def test_serving_without_a_model_says_how_to_publish_one(
 
 def test_the_process_starts_with_one_blas_thread() -> None:
     code = (
-        "import guesslike, threadpoolctl;"
+        "import guesslike, commands, threadpoolctl;"
         "print({p['num_threads'] for p in threadpoolctl.threadpool_info()"
         " if p['user_api'] == 'blas'})"
     )
@@ -267,6 +267,6 @@ def test_the_process_starts_with_one_blas_thread() -> None:
 
 
 def test_every_setting_has_a_name_that_is_known() -> None:
-    names = list(guesslike._names(guesslike.Settings, guesslike.PREFIX))
+    names = list(composition._names(composition.Settings, composition.PREFIX))
     assert len(names) == len(set(names))
     assert {"GUESSLIKE_HOME", "GUESSLIKE_SERVING__PORT", "GUESSLIKE_TRAINING__SEED"} <= set(names)

@@ -31,12 +31,14 @@ from training.evidence import (
     candidate_pairs,
     collect,
     latest_events,
+    latest_interests,
     of_nobody,
+    session_leaf,
     session_similarity,
 )
 from training.ranker import fit_facts
 from training.run import train
-from training.shop import load
+from training.shop import Past, load
 
 SETTINGS = TrainingSettings(windows=2, iterations=3, factors=8, neighbours=NEIGHBOURS_OF_SEED)
 QUIET = END - timedelta(days=12)
@@ -86,8 +88,9 @@ class Replay:
         items = recommend(self.ranker, request, recent)
         return {item.product_id: item.score for item in items}
 
-    def session(self, pairs: Pairs, now: datetime, feed: Feed) -> np.ndarray:
-        """The session as training sees it where the feed's events are rows of the dataset."""
+    def session(self, pairs: Pairs, now: datetime, feed: Feed) -> dict[str, np.ndarray]:
+        """The session as training sees it where the feed's events are rows of the dataset: two
+        columns of the evidence."""
         events = pl.read_parquet(self.folder / "dataset" / "events.parquet")
         rows = pl.DataFrame(
             [
@@ -96,14 +99,23 @@ class Replay:
                 for at, (kind, product, after) in enumerate(feed)
             ]
         ).cast({"occurred_at": events.schema["occurred_at"]})  # fmt: skip
-        later = self.folder / "later"
-        later.mkdir(exist_ok=True)
-        pl.concat([events, rows], how="diagonal").write_parquet(later / "events.parquet")
+        past = self.past_with(rows, now)
+        later = replace(self.facts, sessions=latest_events(past), interests=latest_interests(past))
+        return {
+            "session": session_similarity(later, pairs),
+            "session_leaf": session_leaf(later, pairs),
+        }
+
+    def past_with(self, rows: pl.DataFrame, now: datetime) -> Past:
+        """What is known where more events are rows of the dataset."""
+        events = pl.read_parquet(self.folder / "dataset" / "events.parquet")
+        folder = self.folder / "later"
+        folder.mkdir(exist_ok=True)
+        pl.concat([events, rows], how="diagonal").write_parquet(folder / "events.parquet")
         for name in ("members", "products"):
             table = pl.read_parquet(self.folder / "dataset" / f"{name}.parquet")
-            table.write_parquet(later / f"{name}.parquet")
-        past = load(Dataset(later)).past(now.timestamp() / 86_400, min_support=5)
-        return session_similarity(replace(self.facts, sessions=latest_events(past)), pairs)
+            table.write_parquet(folder / f"{name}.parquet")
+        return load(Dataset(folder)).past(now.timestamp() / 86_400, min_support=5)
 
 
 def micros(instant: datetime) -> int:
@@ -177,11 +189,12 @@ def test_events_of_the_feed_count_as_rows_of_the_dataset_would(replay: Replay) -
     pairs = replay.pairs([MEMBER])
     told = collect(replay.facts, pairs)
     session = replay.session(pairs, now, feed)
-    assert np.ptp(session) > 0.1
+    assert np.ptp(session["session"]) > 0.1
+    assert len(np.unique(session["session_leaf"])) > 3
     last = np.where(
         pairs.products == PRODUCTS.index(bought), END.timestamp() / 86_400, told.last_day
     )
-    told = replace(told, session=session, last_day=last.astype(np.float32))
+    told = replace(told, **session, last_day=last.astype(np.float32))
     expected = replay.trained(pairs, told, now)
     served = replay.served(MEMBER, now, feed)
     both = {product: served[product] for _, product in expected}
@@ -197,10 +210,12 @@ def test_both_forget_a_session_at_the_same_pace(replay: Replay) -> None:
     at = {int(product): row for row, product in enumerate(pairs.products)}
     row = at[PRODUCTS.index("p11")]
     weight = replay.model.blend.repeat if collect(replay.facts, pairs).count[row] else None
-    weights = (weight or replay.model.blend.new).part(features.SESSION)[0]
+    weights = (weight or replay.model.blend.new).part(features.SESSION)
     for days in (0.5, 1, 3):
         now = END + timedelta(days=days)
-        trained = features.session(replay.session(pairs, now, feed))[row, 0] * weights
+        told = replay.session(pairs, now, feed)
+        columns = features.session(told["session"], told["session_leaf"])
+        trained = columns[row] @ weights
         served = replay.served(MEMBER, now, feed)["p11"] - replay.served(MEMBER, now)["p11"]
         assert served == pytest.approx(float(trained), abs=CLOSE)
 
@@ -218,13 +233,52 @@ def test_a_product_outside_the_base_list_is_scored_as_new_to_the_member(tmp_path
         for name in ("member_orders", "member_days", "member_idle")
     }
     session = small.session(pairs, now, feed)
-    told = replace(of_nobody(small.facts), session=session, **pace)
+    told = replace(of_nobody(small.facts), **session, **pace)
     expected = small.trained(pairs, told, now)
     reached = {
         product: score
         for (_, product), score in expected.items()
-        if session[PRODUCTS.index(product)] > 0 and product not in listed
+        if session["session"][PRODUCTS.index(product)] > 0 and product not in listed
     }
     assert len(reached) > 10
     served = small.served(MEMBER, now, feed)
     assert {product: served[product] for product in reached} == pytest.approx(reached, abs=CLOSE)
+
+
+@pytest.mark.parametrize("days", [0.6, 3])
+def test_a_first_order_counts_nearly_as_the_next_model_will_count_it(
+    replay: Replay, days: float
+) -> None:
+    rng = np.random.default_rng(4)
+    repeats, now = replay.facts.past.repeats, END + timedelta(days=days)
+    first = {}
+    for member in range(0, 200, 8):
+        mine = repeats.products[repeats.offsets[member] : repeats.offsets[member + 1]]
+        first[member] = PRODUCTS[int(rng.choice(np.setdiff1d(np.arange(58), mine)))]
+    events = pl.read_parquet(replay.folder / "dataset" / "events.parquet")
+    rows = pl.DataFrame(
+        [
+            {"event_id": f"first-{member}", "kind": "purchase", "product_id": product,
+             "member_id": MEMBERS[member], "occurred_at": END + timedelta(hours=1)}
+            for member, product in first.items()
+        ]
+    ).cast({"occurred_at": events.schema["occurred_at"]})  # fmt: skip
+    past = replay.past_with(rows, now)
+    facts = fit_facts(past, SETTINGS)
+    pairs = Pairs(
+        np.array(list(first), np.int32), np.array([*map(PRODUCTS.index, first.values())], np.int32)
+    )
+    # what belongs to the member alone stays as it was, as in the rest of the list
+    before = collect(replay.facts, pairs)
+    kept = {name: getattr(before, name) for name in ("member_orders", "member_days", "member_idle")}
+    expected = replay.trained(pairs, replace(collect(facts, pairs), **kept), now)
+    stays_new = replace(replay, ranker=Ranker(replace(replay.model, once=None)))
+    off = [
+        [
+            abs(one.served(member, now, feed)[product] - expected[member, product])
+            for member, product in first.items()
+            for feed in [[("purchase", product, timedelta(hours=1))]]
+        ]
+        for one in (replay, stays_new)
+    ]
+    assert np.mean(off[0]) < np.mean(off[1]) / 4

@@ -13,12 +13,15 @@ SPEAKS_THROUGH: dict[Ablated, tuple[str, ...]] = {
         "orders_with", "decayed_20", "decayed_60", "decayed_180", "faded_5", "latest_5",
         "idle_orders", "share_of_orders", "loyalty", *features.CLOCK,
     ),
-    "together": ("together", "together_latest", *features.SESSION),
+    "together": ("together", "together_latest", "session"),
     "similar": ("similar",),
     "neighbours": ("neighbours",),
     "taste": ("taste",),
     "clock": ("rebought", "product_interval", *features.CLOCK),
-    "category": ("category_leaf", "category_parent", "category_root", "category_idle", "brand"),
+    "category": (
+        "category_leaf", "category_parent", "category_root", "category_idle", "brand",
+        "session_leaf",
+    ),
     "promoted": ("promoted",),
 }  # fmt: skip
 

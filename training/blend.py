@@ -49,13 +49,15 @@ def fit(examples: list[Examples], settings: TrainingSettings) -> Blend:
     return Blend(repeat, new)
 
 
-_SESSION = features.NAMES.index(*features.SESSION)
+_SESSION = np.array([features.NAMES.index(name) for name in features.SESSION])
 
 
 def session_share(blend: Blend, table: Floats, repeated: NDArray[np.bool_]) -> Floats:
     """shape (pairs,): the part of the blend's logits that the session speaks for."""
-    weights = blend.repeat.weights[_SESSION], blend.new.weights[_SESSION]
-    share: Floats = table[:, _SESSION] * np.where(repeated, *weights).astype(np.float32)
+    columns, names = table[:, _SESSION], features.SESSION
+    share: Floats = np.where(
+        repeated, columns @ blend.repeat.part(names), columns @ blend.new.part(names)
+    )
     return share
 
 
@@ -76,8 +78,8 @@ def _logistic(
     weights = np.zeros(len(features.NAMES), np.float32)
     weights[used] = model.coef_[0] / spread[used]
     bias = float(model.intercept_[0] - means[used] @ weights[used])
-    if not used[_SESSION]:
-        weights[_SESSION] = _prior(settings).weights[_SESSION]
+    unseen = _SESSION[~used[_SESSION]]
+    weights[unseen] = _prior(settings).weights[unseen]
     return Weights(bias, weights, means.astype(np.float32))
 
 
@@ -85,7 +87,7 @@ def _prior(settings: TrainingSettings) -> Weights:
     weights = np.zeros(len(features.NAMES), np.float32)
     for name, value in PRIOR.items():
         weights[features.NAMES.index(name)] = value
-    weights[_SESSION] = settings.session_prior
+    weights[_SESSION] = settings.session_prior * np.array([1, PRIOR["category_leaf"]])
     weights[silent_columns(settings.without)] = 0
     # a purchase of one given candidate within a week: about 1 in 100 on every shop measured
     return Weights(float(np.log(0.01)), weights, np.zeros(len(features.NAMES), np.float32))

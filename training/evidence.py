@@ -1,6 +1,6 @@
 """Gathers what a past says about member-product pairs, as `recsys.features.Evidence`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from training.config import Ablated, TrainingSettings
 from training.shop import Past
 from training.sources import Sources, popular, together
 from training.sources.reaching import Seeded
-from training.sparse import distinct, locate, product_cells
+from training.sparse import cells, distinct, locate, product_cells
 
 BROWSING = [KINDS.index(kind) for kind in ("view", "click", "add_to_cart")]
 BROWSING_DAYS = 30.0
@@ -43,6 +43,8 @@ class Facts:
     """what is left out of candidates and features"""
     sessions: csr_matrix | None
     """`latest_events`; None in a log that holds too little browsing to speak of sessions"""
+    interests: csr_matrix | None
+    """`latest_interests`; None likewise"""
     of_pairs: dict[str, Floats]
     """what each member's orders say of each product in them; shape (repeats,)"""
     product_interval: Floats
@@ -88,6 +90,7 @@ def facts(past: Past, sources: Sources, settings: TrainingSettings) -> Facts:
         latest=together.from_latest(past, sources.together),
         without=settings.without,
         sessions=latest_events(past) if browsed else None,
+        interests=latest_interests(past) if browsed else None,
         of_pairs=of_pairs,
         product_interval=interval,
         rebought=rebought,
@@ -165,6 +168,7 @@ def collect(facts: Facts, pairs: Pairs) -> Evidence:
         member_days=facts.member_days[members],
         member_idle=facts.member_idle[members],
         session=session_similarity(facts, pairs),
+        session_leaf=session_leaf(facts, pairs),
     )
 
 
@@ -211,10 +215,30 @@ def of_nobody(facts: Facts) -> Evidence:
     )
 
 
+def of_one_order(facts: Facts) -> Evidence:
+    """Likewise, of a member of whom nothing is known but an order of it just now."""
+    past = facts.past
+    size = past.n_products
+    one, products = np.ones(size, np.float32), np.arange(size, dtype=np.int32)
+    leaf, parent, root, brand = (
+        (of.classes[products] >= 0).astype(np.float32) for of in facts.affinities
+    )
+    nobody = of_nobody(facts)
+    return replace(
+        nobody,
+        **dict.fromkeys(("count", *facts.of_pairs), one) | {"idle_orders": nobody.idle_orders},
+        category_leaf=leaf,
+        category_parent=parent,
+        category_root=root,
+        brand=brand,
+        category_idle=np.where(leaf > 0, np.float32(0), nobody.category_idle),
+    )
+
+
 _OF_MEMBERS = (
     "count", "decayed_20", "decayed_60", "decayed_180", "faded_5", "latest_5", "idle_orders",
     "segment", "together", "together_latest", "similar", "neighbours", "taste",
-    "category_leaf", "category_parent", "category_root", "brand", "session",
+    "category_leaf", "category_parent", "category_root", "brand", "session", "session_leaf",
 )  # fmt: skip
 
 
@@ -245,17 +269,44 @@ def session_similarity(facts: Facts, pairs: Pairs) -> Floats:
     return product_cells(facts.sessions[members], similarity, rows, pairs.products)
 
 
+def session_leaf(facts: Facts, pairs: Pairs) -> Floats:
+    """shape (pairs,): the interest that the member's latest events show in the product's category;
+    0 where `session_similarity` is."""
+    if facts.interests is None:
+        return np.zeros(len(pairs.members), np.float32)
+    return cells(facts.interests, pairs.members, facts.past.categories[0][pairs.products])
+
+
 def latest_events(past: Past) -> csr_matrix:
     """shape (members, products): how much each member's latest events still say."""
+    latest, weights = _session(past)
+    shape = (past.n_members, past.n_products)
+    return csr_matrix((weights, latest.products, latest.offsets), shape=shape)
+
+
+def latest_interests(past: Past) -> csr_matrix:
+    """shape (members, categories): how much interest they show, by the whole path's code."""
+    latest, weights = _session(past)
+    leaves = past.categories[0]
+    size = int(leaves.max(initial=0)) + 1
+    of, members = leaves[latest.products], latest.members.astype(np.int64)
+    groups = np.where(of >= 0, members * size + of, -1)
+    shown = features.session_interest(weights, latest.kinds, groups)
+    kept = shown > 0
+    found = csr_matrix((shown[kept], (members[kept], of[kept])), shape=(past.n_members, size))
+    found.sum_duplicates()
+    return found
+
+
+def _session(past: Past) -> tuple[History, Floats]:
+    """Each member's latest events, and how much each still says."""
     history = past.history
     ends = history.offsets[1:]
     recent = np.arange(len(history.products)) >= np.repeat(
         ends - features.SESSION_EVENTS, np.diff(history.offsets)
     )
     latest = history.where(recent)
-    weights = features.session_weights(past.day, latest.days, latest.kinds)
-    shape = (past.n_members, past.n_products)
-    return csr_matrix((weights, latest.products, latest.offsets), shape=shape)
+    return latest, features.session_weights(past.day, latest.days, latest.kinds)
 
 
 def _browsing(history: History, day: float) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from recsys import artifact, features
+from recsys import artifact, features, search
 from recsys.artifact import Array
 from recsys.dataset import Dataset
 from recsys.errors import DataError, ModelError
@@ -26,6 +26,10 @@ from training.config import TrainingSettings
 from training.evidence import Facts
 from training.parallel import in_order, spans
 from training.ranker import CHUNK, Ranker, rank
+from training.redemption.campaigns import load as load_campaigns
+from training.redemption.fold import redeeming
+from training.redemption.knowledge import known
+from training.redemption.learn import learn
 from training.shop import Past, Shop, load
 from training.sources import together
 from training.sources.together import Counts
@@ -89,6 +93,7 @@ def _train(
     arrays = {
         **to_arrays("members", IdIndex.build(shop.member_ids)),
         **to_arrays("products", IdIndex.build(shop.product_ids)),
+        **to_arrays("tiers", shelf.tiers(dataset, shop, as_of)),
         **to_arrays("base", base_lists(facts, learned.ranker, settings)),
         **_company(facts, orders),
         **_unknown_member(facts, blend),
@@ -99,6 +104,16 @@ def _train(
     new = launches.unranked(past, settings)
     arrays["fresh"] = launches.matched(facts, blend, new)
     arrays["fresh_anybody"] = launches.for_anybody(facts, blend, new)
+    best_first = np.argsort(-arrays["product_static"].astype(np.float32), kind="stable")
+    arrays["search_order"] = best_first.astype(np.int32)
+    described = [shown.described[row] for row in best_first]
+    redemption = None
+    if dataset.has("coupons"):
+        progress("learning who redeems coupons")
+        campaigns = load_campaigns(dataset, shop, before=as_of)
+        taught = learn(shop, campaigns, day)
+        redemption = taught.to_json()
+        arrays |= redeeming(known(shop, campaigns, day), taught).arrays()
     progress("writing the model")
     manifest = {
         "as_of": date(day),
@@ -115,9 +130,10 @@ def _train(
         "gate": {"recall": learned.recall, "current": current},
         "blend": blend_to_json(blend),
         "coupons": shelf.coupons(dataset),
+        "redemption": redemption,
         "attributes": shown.attributes,
     }
-    return artifact.write(models, manifest, arrays)
+    return artifact.write(models, manifest, arrays, {search.FILE: search.index(described)})
 
 
 def _recall_of_current(
@@ -215,11 +231,14 @@ def _unknown_member(facts: Facts, blend: Blend) -> dict[str, Array]:
     nobody = evidence.of_nobody(facts)
     table = features.static(nobody)
     scores = blend.static_logits(table, np.zeros(len(table), np.bool_))
+    once = evidence.of_one_order(facts)
+    ordered = blend.static_logits(features.static(once), np.ones(len(table), np.bool_))
     shelf_order = np.argsort(np.where(past.catalogue, -scores, np.inf), kind="stable")
     columns = [features.STATIC.index(name) for name in features.MEMBER]
     added = evidence.member_columns(facts) - table[:1, columns]
     return {
         "product_static": scores.astype(np.float16),
+        "once": np.stack((ordered, once.interval), dtype=np.float16, casting="same_kind"),
         "member_static": (added @ blend.new.part(features.MEMBER)).astype(np.float16),
         "popular": shelf_order[: int(past.catalogue.sum())].astype(np.int32),
     }

@@ -1,5 +1,6 @@
 """A generated shop of any size: members with favourite categories and staples that they buy again,
-products of very different popularity, baskets, and some views.
+products of very different popularity, baskets, and some views. Some products are sold out, are
+variants of one another, or are sold in some regions alone.
 
 Made in parts of bounded memory, from a seed, and the same on every machine.
 """
@@ -66,7 +67,7 @@ def write_shop(folder: Path, size: Size, *, seed: int = 1) -> Path:
         members = lines[low : low + PART]
         rows = _events(members, low, habits, rng)
         rows.write_parquet(folder / "events" / f"part-{number:03}.parquet")
-    _products(size).write_parquet(folder / "products.parquet")
+    product_rows(size).write_parquet(folder / "products.parquet")
     _members(size, rng).write_parquet(folder / "members.parquet")
     return folder
 
@@ -126,7 +127,8 @@ def _events(
     )
 
 
-def _products(size: Size) -> pl.DataFrame:
+def product_rows(size: Size) -> pl.DataFrame:
+    """The catalogue."""
     numbers = np.arange(size.products)
     leaf = numbers // LEAF
     return pl.DataFrame(
@@ -136,7 +138,11 @@ def _products(size: Size) -> pl.DataFrame:
             "category": [f"D{one // 100} > A{one // 10} > S{one}" for one in leaf],
             "brand": [f"brand {number * 7919 % 500}" for number in numbers],
             "price": 1.0 + numbers % 40,
+            "in_stock": numbers % 50 != 49,
         }
+    ).with_columns(
+        group_id=pl.Series([f"g{n // 3}" if n % 30 < 3 else None for n in numbers.tolist()]),
+        regions=pl.Series([["north", "south"] if n % 25 == 7 else None for n in numbers.tolist()]),
     )
 
 

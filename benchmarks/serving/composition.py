@@ -4,10 +4,10 @@ import os
 
 from fastapi import FastAPI
 
-import guesslike
+import composition
 
 
 def create_app(clock: str) -> FastAPI:
     """What `guesslike serve --clock INSTANT` serves, under the environment's settings."""
-    settings = guesslike.load_settings(dict(os.environ))
-    return guesslike.serving_composition(settings).app(guesslike.clock(clock), simulated=True)
+    settings = composition.load_settings(dict(os.environ))
+    return composition.serving_composition(settings).app(composition.clock(clock), simulated=True)

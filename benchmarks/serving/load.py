@@ -57,7 +57,8 @@ class Round:
 def full_speed(
     port: int, requests: Iterator[Request], *, seconds: float, connections: int = 16
 ) -> Round:
-    """Closed loop: each connection asks again as soon as it is answered. Loopback only."""
+    """Closed loop: each connection asks again as soon as it is answered. Loopback only. It ends
+    early where the requests do."""
     return uvloop.run(_drive(port, requests, seconds, connections, rate=None))
 
 
@@ -95,7 +96,9 @@ class _Tally:
             return self.waiting.popleft()
         if self.closed_loop and now < self.ends:
             request = next(self.requests, None)
-            return (now, request) if request else None
+            if request:
+                return now, request
+            self.ends = now
         return None
 
 
@@ -176,7 +179,8 @@ async def _drive(
             if following := tally.next(perf_counter()):
                 tally.idle.remove(connection)
                 connection.ask(*following)
-        await asyncio.sleep(seconds)
+        while perf_counter() < tally.ends:
+            await asyncio.sleep(min(0.01, seconds))
     else:
         await _keep_to_schedule(tally, started, seconds, rate)
     while (tally.under_way or tally.waiting) and perf_counter() < tally.ends + GRACE_SECONDS:

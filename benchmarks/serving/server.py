@@ -1,6 +1,6 @@
 """The server under test: the real app on one core, with a route beside its own that does nothing.
 
-    python -m benchmarks.serving.server --core 0 --clock 2017-12-31T12:00:00Z
+    python -m benchmarks.serving.server --cores 0 --clock 2017-12-31T12:00:00Z
 
 The settings are those of the environment. The port is printed once the app answers.
 """
@@ -85,6 +85,12 @@ def serve(app: FastAPI) -> None:
     _Server(config).run(sockets=[listener])
 
 
+def free_port() -> int:
+    """One of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
 def load_app(name: str, clock: str) -> FastAPI:
     """The app that MODULE:FACTORY makes of a clock's start."""
     module, _, factory = name.partition(":")
@@ -98,10 +104,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--app", default="benchmarks.serving.composition:create_app")
     parser.add_argument("--clock", required=True, metavar="INSTANT")
-    parser.add_argument("--core", type=int, required=True)
+    parser.add_argument("--cores", required=True, help="0,1")
     arguments = parser.parse_args()
-    # before the app's libraries are imported: threads that they start then stay on this core
-    os.sched_setaffinity(0, {arguments.core})
+    # before the app's libraries are imported: threads that they start then stay on these cores
+    os.sched_setaffinity(0, {int(core) for core in arguments.cores.split(",")})
     app = load_app(arguments.app, arguments.clock)
     add_no_op(app)
     serve(app)

@@ -53,15 +53,18 @@ def reads(
     members: Sequence[str],
     *,
     path: str = READ_PATH,
+    also: str = "",
     limit: int = 20,
     accepts: Callable[[int, bytes], bool],
     rng: np.random.Generator,
 ) -> Iterator[Request]:
-    """Endless GETs of the home placement, each for a member drawn at random from all."""
+    """Endless GETs of the home placement, each for a member drawn at random from all.
+
+    also: more of the query, such as &region=north.
+    """
+    query = f"&placement=home&limit={limit}{also}"
     wires = [
-        f"GET {path}?member_id={quote(member)}&placement=home&limit={limit} HTTP/1.1\r\n".encode()
-        + HOST
-        + b"\r\n"
+        f"GET {path}?member_id={quote(member)}{query} HTTP/1.1\r\n".encode() + HOST + b"\r\n"
         for member in members
     ]
     while True:

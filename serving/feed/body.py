@@ -18,6 +18,8 @@ _FIELDS = (
     "request_id",
 )
 _values = attrgetter(*_FIELDS)
+head = attrgetter(*RecentEvent.__struct_fields__)
+"""what ranking needs of an event, as `decode_recent` and a MessagePack array of it have it"""
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list)
 

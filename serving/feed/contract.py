@@ -14,7 +14,7 @@ from recsys.ids import stable_hash
 from serving.feed.impressions import Impression, Notice, Shown
 from serving.feed.news import ProductChange, ProductNews
 
-KEPT_RECENT = 1000
+KEPT_RECENT = 64
 """`recent` reaches this far back for a subject. The log keeps every event until it is trimmed."""
 
 IDENTIFY, ERASE = "identify", "erase"

@@ -8,7 +8,8 @@ All keys of shard S are in the hash slot {guesslike:S}:
 
 SHOW = """
 -- Keep a batch of impressions, and count what was noticed: see impressions.noticed.
--- KEYS[1] impressions  KEYS[2] mark  KEYS[3..] what was shown to each subject
+-- Nothing is counted for an erased member: a notice may come late.
+-- KEYS[1] impressions  KEYS[2] mark  KEYS[3] erased  KEYS[4..] what was shown to each subject
 -- ARGV[1] the batch, or nothing  ARGV[2] batches kept
 -- ARGV[3] where a count ends  ARGV[4] products kept of a subject  ARGV[5] seconds likewise
 -- ARGV[6..] for each subject, MessagePack: its notices
@@ -18,10 +19,13 @@ if ARGV[1] ~= '' then
   redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], id, 'b', ARGV[1])
 end
 local showings, most = tonumber(ARGV[3]), tonumber(ARGV[4])
-for i = 3, #KEYS do
+for i = 4, #KEYS do
+  local notices = cmsgpack.unpack(ARGV[i + 2])
+  local member = string.match(notices[1][1], '^m:(.*)$')
+  if member and redis.call('HEXISTS', KEYS[3], member) == 1 then notices = {} end
   local stored = redis.call('GET', KEYS[i])
   local shown = stored and cmsgpack.unpack(stored) or {}
-  for _, notice in ipairs(cmsgpack.unpack(ARGV[i + 3])) do
+  for _, notice in ipairs(notices) do
     local minute, row = notice[2], notice[4]
     for _, product in ipairs(notice[3]) do
       local before = shown[product] or 0

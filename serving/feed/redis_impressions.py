@@ -55,7 +55,7 @@ class RedisImpressions:
         self, shard: int, impressions: list[Impression], notices: list[Notice]
     ) -> None:
         noticed = by_subject(notices)
-        keys = [key_of(shard, "impressions"), key_of(shard, "mark")]
+        keys = [key_of(shard, "impressions"), key_of(shard, "mark"), key_of(shard, "erased")]
         keys += (_shown_key(shard, subject) for subject in noticed)
         batch = encode(impressions) if impressions else b""
         kept = (KEPT_BATCHES, MOST_SHOWINGS, KEPT_PRODUCTS, KEPT_DAYS * 86_400)

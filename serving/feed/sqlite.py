@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from recsys.errors import FeedError
-from serving.feed import body, counts, news, sqlite_impressions, sqlite_marks
+from serving.feed import body, counts, news, sqlite_impressions, sqlite_marks, sqlite_recents
 from serving.feed.contract import (
     KEPT_RECENT,
     REMEMBERED_US,
@@ -22,24 +22,20 @@ from serving.feed.contract import (
     Event,
     Range,
     Recent,
-    RecentEvent,
     subject,
 )
-from serving.feed.impressions import Impression, Notice, Shown, decode, decode_shown
+from serving.feed.impressions import Impression, Notice, decode, decode_shown
 from serving.feed.marks import erasure, identification
 from serving.feed.news import ProductChange, ProductNews
-from serving.feed.recents import EVENTS, Recents
 from serving.feed.sqlite_file import connect, errors, said
 
 WAITING_APPENDS = 256
 """More than these wait their turn, so a slow disk slows the senders and not the memory."""
 TRIM_ROWS = 5_000
-"""Rows in one step of a trim: about 20 ms, so that appends get in between."""
+"""Rows in one step of a trim: about 50 ms, so that appends get in between."""
 
-_RECENT = "SELECT seq, body FROM event WHERE subject = ? AND seq > ? ORDER BY seq DESC LIMIT ?"
-_APPENDED = "SELECT seq, subject, body FROM event WHERE seq > ? ORDER BY seq"
 _APPEND = (
-    "INSERT INTO event (seq, event_id, accepted_at, subject, body) VALUES (?, ?, ?, ?, ?)"
+    "INSERT INTO event (seq, event_id, accepted_at, body) VALUES (?, ?, ?, ?)"
     " ON CONFLICT (event_id) DO NOTHING"
 )
 
@@ -61,19 +57,11 @@ class SqliteFeed:
         self._room = asyncio.Semaphore(WAITING_APPENDS)
         self._turn = asyncio.Lock()
         self._gathering: tuple[list[_Job], asyncio.Task[list[Any]]] | None = None
-        self._recents = Recents(
-            lambda seen: self._read(_APPENDED, (seen,)),
-            lambda subject, most: self._read(_RECENT, (subject, 0, most)),
-            self._mark,
-            is_marked=bool(self._read(sqlite_marks.ANY, ())[0][0]),
-            seen=self._read("SELECT last FROM mark", ())[0][0],
-            decode=body.decode_recent,
-        )
 
     async def append(self, events: Sequence[Event], *, now: int) -> Appended:
         """See Feed."""
-        rows = [(event.event_id, now, subject(event), body.encode(event)) for event in events]
-        return await self._write(partial(_insert, rows))
+        rows = [(event.event_id, now, body.encode(event)) for event in events]
+        return await self._write(partial(_insert, events, rows))
 
     async def recent(
         self, subject: str, *, after: Mapping[int, int], limit: int, shown: bool = False
@@ -81,35 +69,21 @@ class SqliteFeed:
         """See Feed."""
         if (limit := min(limit, KEPT_RECENT)) < 1:
             return Recent([])
-        found = self._recent(subject, after.get(0, 0), limit)
-        return Recent(found.events, found.hidden, self._shown(subject)) if shown else found
-
-    def _shown(self, subject: str) -> Shown:
-        found = self._read(sqlite_impressions.SHOWN, (subject,))
-        return decode_shown(found[0][0]) if found else {}
-
-    def _recent(self, subject: str, beyond: int, limit: int) -> Recent:
-        if limit <= EVENTS:
-            return self._recents.latest(subject, after=beyond, limit=limit)
-        own = [event for _, event in self._latest(subject, beyond, limit)]
-        if (mark := self._mark(subject)) is None:
-            return Recent(own)
-        return sqlite_marks.recent(
-            subject,
-            mark,
-            own,
-            lambda visitor: (self._mark(visitor), self._latest(visitor, 0, limit)),
-            after=beyond,
-            limit=limit,
+        beyond = after.get(0, 0)
+        ((latest, mark, seen),) = self._read(sqlite_recents.READ, (subject,))
+        numbered = sqlite_recents.decode(latest) if latest else []
+        own = [event for number, event in numbered if number > beyond][-limit:]
+        counted = decode_shown(seen) if shown and seen else {}
+        if mark is None or not subject.startswith("m:"):
+            return Recent(own, shown=counted)
+        found, hidden = sqlite_marks.recent(
+            subject, mark, own, self._visitor, after=beyond, limit=limit
         )
+        return Recent(found, hidden, counted)
 
-    def _latest(self, subject: str, after: int, limit: int) -> list[tuple[int, RecentEvent]]:
-        found = self._read(_RECENT, (subject, after, limit))
-        return [(seq, body.decode_recent(packed)) for seq, packed in reversed(found)]
-
-    def _mark(self, subject: str) -> bytes | None:
-        found = self._read(sqlite_marks.MARK, (subject,))
-        return found[0][0] if found else None
+    def _visitor(self, subject: str) -> tuple[bytes | None, list[sqlite_recents.Numbered]]:
+        ((latest, mark, _),) = self._read(sqlite_recents.READ, (subject,))
+        return mark, sqlite_recents.decode(latest) if latest else []
 
     async def last_sequences(self) -> dict[int, int]:
         """See Feed."""
@@ -145,7 +119,6 @@ class SqliteFeed:
         while trimmed < up_to:
             trimmed = await self._write(partial(_trim, up_to))
         await self._write(partial(sqlite_marks.trim, up_to))
-        self._recents.drop()
         while await self._write(partial(_forget, now - REMEMBERED_US)) == TRIM_ROWS:
             pass
         step: str | None = ""
@@ -261,14 +234,19 @@ def _transact(connection: sqlite3.Connection, jobs: list[_Job]) -> list[Any]:
 
 
 def _insert(
-    rows: list[tuple[str, int, str | None, bytes]], connection: sqlite3.Connection
+    events: Sequence[Event],
+    rows: list[tuple[str, int, bytes]],
+    connection: sqlite3.Connection,
 ) -> Appended:
     (before,) = connection.execute("SELECT last FROM mark").fetchone()
-    last = before
-    for row in rows:
-        last += connection.execute(_APPEND, (last + 1, *row)).rowcount
-    connection.execute("UPDATE mark SET last = ?", (last,))
-    return Appended(new=last - before, duplicates=len(rows) - (last - before))
+    new: list[tuple[int, Event]] = []
+    for event, row in zip(events, rows, strict=True):
+        number = before + len(new) + 1
+        if connection.execute(_APPEND, (number, *row)).rowcount:
+            new.append((number, event))
+    sqlite_recents.add(new, connection)
+    connection.execute("UPDATE mark SET last = ?", (before + len(new),))
+    return Appended(new=len(new), duplicates=len(rows) - len(new))
 
 
 def _fix(limit: int, connection: sqlite3.Connection) -> Range | None:
@@ -293,10 +271,13 @@ def _trim(up_to: int, connection: sqlite3.Connection) -> int:
     """One step; returns how far the feed is trimmed now."""
     (trimmed,) = connection.execute("SELECT trimmed FROM mark").fetchone()
     stop: int = max(trimmed, min(up_to, trimmed + TRIM_ROWS))
-    connection.execute(
-        "UPDATE event SET subject = NULL, body = NULL WHERE seq BETWEEN ? AND ?",
-        (trimmed + 1, stop),
+    span = (trimmed + 1, stop)
+    bodies = connection.execute(
+        "SELECT body FROM event WHERE seq BETWEEN ? AND ? AND body IS NOT NULL", span
     )
+    subjects = {subject(body.decode(packed)) for (packed,) in bodies} - {None}
+    sqlite_recents.trim(stop, filter(None, subjects), connection)
+    connection.execute("UPDATE event SET body = NULL WHERE seq BETWEEN ? AND ?", span)
     connection.execute("UPDATE mark SET trimmed = ?", (stop,))
     return stop
 

@@ -6,11 +6,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from recsys.errors import FeedError
-from serving.feed import counts
+from serving.feed import counts, sqlite_recents
 from serving.feed.sqlite_impressions import SCHEMA as _IMPRESSIONS
 from serving.feed.sqlite_marks import SCHEMA as _MARKS
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 APPLICATION_ID = 0x6775_6C66
 """Marks the file as a feed of ours: "gulf" in ASCII."""
 BUSY_SECONDS = 5
@@ -40,7 +40,9 @@ CREATE TABLE news (
   facts BLOB NOT NULL
 ) STRICT;
 """
-"""what version 2 adds; version 3 adds _MARKS and counts.SCHEMA, version 4 _IMPRESSIONS"""
+"""what version 2 adds; version 3 adds _MARKS and counts.SCHEMA, version 4 _IMPRESSIONS; version 5
+has the latest events in sqlite_recents.SCHEMA instead of an index"""
+_SCRIPTS = (_SCHEMA, _NEWS, _MARKS + counts.SCHEMA, _IMPRESSIONS, sqlite_recents.SCHEMA)
 
 
 def connect(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
@@ -69,9 +71,11 @@ def _prepare(path: Path, writer: sqlite3.Connection) -> None:
     writer.execute("BEGIN IMMEDIATE")
     try:
         version = _ours(path, writer)
-        for script in (_SCHEMA, _NEWS, _MARKS + counts.SCHEMA, _IMPRESSIONS)[version:]:
+        for script in _SCRIPTS[version:]:
             for statement in script.split(";\n"):
                 writer.execute(statement)
+        if version < 5:
+            sqlite_recents.gather(writer)
         writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         writer.execute("COMMIT")

@@ -26,6 +26,7 @@ CREATE TABLE shown (
 ) STRICT, WITHOUT ROWID;
 """
 SHOWN = "SELECT body FROM shown WHERE subject = ?"
+_ERASED = "SELECT 1 FROM erased WHERE member_id = ?"
 LAST = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'impressions'"
 READ = "SELECT number, body FROM impressions WHERE number > ? ORDER BY number LIMIT ?"
 
@@ -36,12 +37,14 @@ FORGET_ROWS = 5_000
 def show(
     impressions: Sequence[Impression], notices: Sequence[Notice], connection: sqlite3.Connection
 ) -> None:
-    """Keep a batch, and count the notices."""
+    """Keep a batch, and count the notices but those of erased members, which may come late."""
     if impressions:
         connection.execute("INSERT INTO impressions (body) VALUES (?)", (encode(impressions),))
         (last,) = connection.execute(LAST).fetchone()
         connection.execute("DELETE FROM impressions WHERE number <= ?", (last - KEPT_BATCHES,))
     for subject, of_subject in by_subject(notices).items():
+        if subject.startswith("m:") and connection.execute(_ERASED, (subject[2:],)).fetchone():
+            continue
         found = connection.execute(SHOWN, (subject,)).fetchone()
         shown = {} if found is None else decode_shown(found[0])
         noticed(shown, of_subject)

@@ -3,8 +3,8 @@
 import sqlite3
 from collections.abc import Callable, Iterable
 
-from serving.feed import body
-from serving.feed.contract import ERASE, IDENTIFY, Event, Recent, RecentEvent
+from serving.feed import body, sqlite_recents
+from serving.feed.contract import Event, RecentEvent
 from serving.feed.marks import (
     Identified,
     MemberMark,
@@ -30,11 +30,7 @@ CREATE TABLE erased (
 ) STRICT, WITHOUT ROWID;
 """
 MARK = "SELECT mark FROM mark_of WHERE subject = ?"
-ANY = "SELECT EXISTS (SELECT 1 FROM mark_of)"
 ERASED = "SELECT member_id, seq FROM erased"
-KINDS = (IDENTIFY, ERASE)
-"""in place of a subject: the log's entries that change marks"""
-
 _PUT = (
     "INSERT INTO mark_of (subject, mark) VALUES (?, ?)"
     " ON CONFLICT (subject) DO UPDATE SET mark = excluded.mark"
@@ -63,7 +59,7 @@ def erase(erasure: Event, now: int, connection: sqlite3.Connection) -> None:
     for visitor in visitors:
         _put(f"v:{visitor}", disowned(_visitor(visitor, connection), member), connection)
     for subject in (f"m:{member}", *(f"v:{visitor}" for visitor in visitors)):
-        connection.execute("UPDATE event SET subject = NULL WHERE subject = ?", (subject,))
+        sqlite_recents.forget(subject, connection)
     seq = _number(erasure, now, connection)
     _put(f"m:{member}", MemberMark(seq), connection)
     connection.execute(
@@ -92,13 +88,12 @@ def recent(
     *,
     after: int,
     limit: int,
-) -> Recent:
-    """A marked member's latest events, its visitors' among them; `own` are its own.
+) -> tuple[list[RecentEvent], bool]:
+    """A marked member's latest events, its visitors' among them, and whether the member is hidden;
+    `own` are its own.
 
     of_visitor(subject) gives a visitor's mark and its latest events with their numbers.
     """
-    if not subject.startswith("m:"):
-        return Recent(own)
     member = decode_member(mark)
     theirs = []
     for visitor in member.visitors:
@@ -107,14 +102,14 @@ def recent(
             whose = subject.removeprefix("m:")
             theirs.append(of_member(whose, decode_visitor(history), events, after=after))
     found = merged(own, theirs, limit) if theirs else own
-    return Recent(found, hidden=member.erased > after)
+    return found, member.erased > after
 
 
 def _number(entry: Event, now: int, connection: sqlite3.Connection) -> int:
     seq: int = connection.execute("UPDATE mark SET last = last + 1 RETURNING last").fetchone()[0]
     connection.execute(
-        "INSERT INTO event (seq, event_id, accepted_at, subject, body) VALUES (?, ?, ?, ?, ?)",
-        (seq, entry.event_id, now, entry.kind, body.encode(entry)),
+        "INSERT INTO event (seq, event_id, accepted_at, body) VALUES (?, ?, ?, ?)",
+        (seq, entry.event_id, now, body.encode(entry)),
     )
     return seq
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     core = min(os.sched_getaffinity(0))
-    with running(core=core, clock=AT, app="tests.benchmarks.tiny_app:create_app") as server:
+    with running(cores={core}, clock=AT, app="tests.benchmarks.tiny_app:create_app") as server:
         yield server
 
 
@@ -88,16 +88,22 @@ def test_a_whole_measurement_has_both_sides_and_no_faults(server: Server) -> Non
     assert [len(rounds) for rounds in found["rounds"].values()] == [2, 2]
     assert found["ratio"] > 0
     assert 0 < found["server_busy"] <= 1.1
-    assert faults(found | {"generator_busy": 0.5}, at_least=0) == []
+    assert found["p99_ratio"] > 0
+    assert faults(found | {"generator_busy": 0.5}, at_least=0, p99_at_most=1e9) == []
 
 
 @pytest.mark.parametrize(
-    "change", [{"refused": 1}, {"unanswered": 1}, {"generator_busy": 0.95}, {"ratio": 0.39}]
-)
+    "change",
+    [
+        {"refused": 1}, {"unanswered": 1}, {"generator_busy": 0.95}, {"ratio": 0.39},
+        {"p99_ratio": 3.1},
+    ],
+)  # fmt: skip
 def test_a_result_that_does_not_stand_is_a_fault(change: dict[str, float]) -> None:
     good = {"refused": 0, "unanswered": 0, "generator_busy": 0.5, "ratio": 0.41, "example": ""}
-    assert faults(good, at_least=0.4) == []
-    assert len(faults(good | change, at_least=0.4)) == 1
+    good |= {"p99_ratio": 2.9}
+    assert faults(good, at_least=0.4, p99_at_most=3) == []
+    assert len(faults(good | change, at_least=0.4, p99_at_most=3)) == 1
 
 
 def test_an_answer_in_pieces_is_put_together() -> None:

@@ -53,13 +53,24 @@ def test_the_same_content_is_the_same_version_and_other_content_another(models: 
     assert artifact.write(models, SMALL_MANIFEST | {"feed": {"0": 8}}, OLD) != first
     assert artifact.write(models, SMALL_MANIFEST | {"coupons": ["c2"]}, OLD) != first
     assert artifact.write(models, SMALL_MANIFEST | {"dataset": ["a.parquet"]}, OLD) == first
-    assert len(artifact.versions(models)) == 4
+    assert artifact.write(models, SMALL_MANIFEST, OLD, {"more.bin": b"more"}) != first
+    assert len(artifact.versions(models)) == 5
     assert first.startswith("2025-05-01-")
 
 
 def test_before_the_first_publishing_nothing_is_current(tmp_path: Path) -> None:
     assert artifact.current(tmp_path) is None
     assert artifact.versions(tmp_path) == []
+
+
+def test_other_files_come_back_as_they_were_and_a_flipped_byte_is_refused(models: Path) -> None:
+    version = artifact.write(models, SMALL_MANIFEST, OLD, {"more.bin": b"more"})
+    opened = artifact.open_model(models, version, verify=True)
+    assert opened.others["more.bin"].read_bytes() == b"more"
+    assert opened.arrays.keys() == OLD.keys()
+    opened.others["more.bin"].write_bytes(b"mare")
+    with pytest.raises(ModelError, match=r"more\.bin is not what was written"):
+        artifact.open_model(models, version, verify=True)
 
 
 @pytest.mark.parametrize("at", [5, -3])

@@ -2,14 +2,16 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from recsys import features
 from recsys.features import (
+    BROWSED,
     CLOCK,
     DUE_KNOTS,
+    KIND_WEIGHTS,
     NAMES,
     SESSION,
     STATIC,
@@ -17,9 +19,10 @@ from recsys.features import (
     clock,
     hat_basis,
     session,
+    session_interest,
     session_weights,
 )  # fmt: skip
-from recsys.history import KINDS
+from recsys.history import KINDS, PURCHASE
 
 FLOATS = st.floats(-10, 10, width=32)
 
@@ -100,9 +103,27 @@ def test_a_session_fades_and_a_return_speaks_against() -> None:
 
 
 def test_a_session_of_dislike_is_no_session() -> None:
-    column = session(np.array([-3, 0, 0.5], np.float32))
-    assert column.shape == (3, len(SESSION))
-    np.testing.assert_allclose(column[:, 0], [0, 0, np.log1p(5)], rtol=1e-6)
+    columns = session(np.array([-3, 0, 0.5], np.float32), np.array([0, 1, 0], np.float32))
+    assert columns.shape == (3, len(SESSION))
+    np.testing.assert_allclose(columns[:, 0], [0, 0, np.log1p(5)], rtol=1e-6)
+    np.testing.assert_allclose(columns[:, 1], [0, np.log1p(1), 0], rtol=1e-6)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(range(len(KIND_WEIGHTS))), st.integers(-1, 3)), max_size=20)
+)
+def test_interest_in_a_category_lasts_until_something_of_it_is_bought(
+    events: list[tuple[int, int]],
+) -> None:
+    kinds, groups = (np.array(one, int) for one in (list(zip(*events, strict=True)) or ([], [])))
+    weights = np.linspace(1, 2, len(events), dtype=np.float32)
+    expected = [
+        weights[at] if BROWSED[kind] and group >= 0 and (PURCHASE, group) not in events[at:] else 0
+        for at, (kind, group) in enumerate(events)
+    ]
+    found = session_interest(weights, kinds.astype(np.uint8), groups)
+    np.testing.assert_array_equal(found, np.array(expected, np.float32))
 
 
 def test_some_pairs_of_evidence_are_those_pairs() -> None:

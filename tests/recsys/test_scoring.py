@@ -37,16 +37,17 @@ def test_static_clock_and_session_parts_add_up_to_the_whole(blend: Blend) -> Non
     last = rng.integers(400, 500, 40).astype(np.float32)
     interval = rng.uniform(1, 60, 40).astype(np.float32)
     similarity = rng.uniform(-0.2, 1, 40).astype(np.float32)
+    leaf = rng.uniform(0, 3, 40).astype(np.float32)
     static = rng.normal(size=(40, len(STATIC))).astype(np.float32)
     repeated = rng.random(40) < 0.5
     clock = features.clock(now, last, interval) * repeated[:, None]
-    table = np.hstack((static, clock, features.session(similarity)))
+    table = np.hstack((static, clock, features.session(similarity, leaf)))
     parts = blend.static_logits(static, repeated)
     parts = parts + np.where(repeated, ClockCurve.of(blend).logits(now, last, interval), 0)
     parts += np.where(
         repeated,
-        features.session(similarity) @ blend.repeat.part(SESSION),
-        features.session(similarity) @ blend.new.part(SESSION),
+        features.session(similarity, leaf) @ blend.repeat.part(SESSION),
+        features.session(similarity, leaf) @ blend.new.part(SESSION),
     )
     np.testing.assert_allclose(parts, blend.logits(table, repeated), atol=1e-4)
 

@@ -244,6 +244,7 @@ def member_list(catalogue: Catalogue, wanted: Wanted, model: Model) -> list[int]
         return []
     own = catalogue.own if wanted.known else []
     near = pointed_at(catalogue, wanted.session)
+    category = [product.category for product in catalogue.products]
     last = {row: day for row, _, day in own}
     static = {row: logit for row, logit, _ in own}
     shift = catalogue.pace if wanted.known else 0.0
@@ -259,7 +260,14 @@ def member_list(catalogue: Catalogue, wanted: Wanted, model: Model) -> list[int]
         if last.get(row, 0):
             clock = features.clock(TODAY, np.array([last[row]]), np.array([10.0]))
             logit += float((clock @ weights.part(features.CLOCK))[0])
-        session = features.session(np.array([near.get(row, 0.0)], np.float32))
+        leaf = sum(
+            weight
+            for seen, weight in wanted.session
+            if category[row] is not None and category[seen] == category[row]
+        )
+        session = features.session(
+            np.array([near.get(row, 0.0)], np.float32), np.array([leaf], np.float32)
+        )
         logit += float((session @ weights.part(features.SESSION))[0])
         score[row] = logit + lift(catalogue, wanted, row) - fall(wanted, row)
     return [row for row in by_score(score) if allowed(catalogue, wanted, row)]

@@ -232,12 +232,13 @@ async def test_memory_is_bounded_and_a_batch_is_written_before_its_second(
     ranker = ranker_at(small_model)
     one = Answered(
         "r",
+        f"m:{ANN}",
         ANN,
         None,
         "home",
         Rotation(),
+        [ranker.product_id(0)],
         [Pick(0, 0.0, "popular")],
-        ranker.product_id,
         "v1",
         0,
         None,
@@ -296,8 +297,9 @@ async def test_what_was_drawn_leaves_its_propensities(small_model: Path, url: st
     waiting = Impressions(WatchedFeed(feed, metrics), metrics)
     picks = [Pick(0, 0.0, "popular"), Pick(1, 0.0, "fresh", chance=0.25)]
     for of_list in (picks, picks[:1]):
+        named = [ranker.product_id(pick.product) for pick in of_list]
         waiting.answered(
-            Answered("r", ANN, None, "home", Rotation(), of_list, ranker.product_id, "v1", 7, "x:y")
+            Answered("r", f"m:{ANN}", ANN, None, "home", Rotation(), named, of_list, "v1", 7, "x:y")
         )
     await waiting.write()
     await feed.close()

@@ -17,8 +17,9 @@ from tests.small_shop import BUNDLES, END, MEMBERS
 TODAY = END.timestamp() / 86_400
 OPEN = Rules(one_variant=False)
 ALL = 100
-KIND_OF = {0.5: "view", 0.8: "add_to_cart", 1.0: "purchase", -1.0: "return"}
-"""by what an event of this moment weighs"""
+VIEW, CLICK, CART, BOUGHT, RETURN = (
+    KINDS.index(kind) for kind in ("view", "click", "add_to_cart", "purchase", "return")
+)
 
 
 @pytest.fixture
@@ -32,10 +33,10 @@ def row(model: Model, product: str) -> int:
     return found
 
 
-def session_of(model: Model, weights: dict[str, float], now: float) -> Session:
-    rows = [row(model, product) for product in weights]
-    kinds = [KINDS.index(KIND_OF[weight]) for weight in weights.values()]
-    return Session(np.array(rows, np.int32), np.full(len(rows), now), np.array(kinds, np.uint8))
+def session_of(model: Model, kinds: dict[str, int], now: float) -> Session:
+    """In the order of time."""
+    rows = np.array([row(model, product) for product in kinds], np.int32)
+    return Session(rows, np.full(len(rows), now), np.array([*kinds.values()], np.uint8))
 
 
 def products(found: Listed) -> list[int]:
@@ -54,40 +55,57 @@ def together(model: Model, page: list[str], **more: int) -> Listed:
 
 
 def slow_logits(
-    model: Model, member: int, weighed: dict[str, float], bought: dict[int, int], now: float
+    model: Model, member: int, session: Session, bought: dict[int, int], now: float
 ) -> dict[int, float]:
     """Each base-list product's logit, one by one, by the definitions of `features`."""
+    seeds, leaves = session.products, model.categories.codes
+    weighed = features.session_weights(now, session.days, session.kinds)
+    shown = features.session_interest(weighed, session.kinds, leaves[seeds])
     low, high = model.base.offsets[member : member + 2]
     found = {}
     for at in range(int(low), int(high)):
         product = int(model.base.products[at])
-        last = np.float32(bought.get(product, int(model.base.last_day[at])))
+        before = int(model.base.last_day[at])
+        last = np.float32(bought.get(product, before))
         weights = model.blend.repeat if last > 0 else model.blend.new
         logit = float(model.base.static[at])
         if last > 0:
             interval = model.base.interval[at : at + 1].astype(np.float32)
+            if not before:
+                assert model.once is not None
+                logit = float(model.once[0, product])
+                interval = model.once[1, product : product + 1].astype(np.float32)
             clock = features.clock(now, np.array([last]), interval)
             logit += float((clock @ weights.part(features.CLOCK))[0])
-        similarity = np.float32(0)
-        for seed, weight in weighed.items():
-            seed_row = row(model, seed)
-            start, stop = model.near.offsets[seed_row : seed_row + 2]
+        leaf = shown[leaves[seeds] == leaves[product]].sum()
+        similarity = shown[(session.kinds == features.SEARCHED) & (seeds == product)].sum()
+        for seed, weight in zip(seeds.tolist(), weighed, strict=True):
+            start, stop = model.near.offsets[seed : seed + 2]
             stop = min(int(stop), int(start) + 24)
             where = np.flatnonzero(model.near.products[start:stop] == product)
             if len(where):
-                similarity += np.float32(weight) * np.float32(model.near.cosine[start + where[0]])
-        session = features.session(np.array([similarity], np.float32))
-        found[product] = logit + float((session @ weights.part(features.SESSION))[0])
+                similarity += weight * np.float32(model.near.cosine[start + where[0]])
+        columns = features.session(np.array([similarity]), np.array([leaf]))
+        found[product] = logit + float((columns @ weights.part(features.SESSION))[0])
     return found
 
 
 @pytest.mark.parametrize("days", [0.0, 0.4, 3.0, 40.0])
-@pytest.mark.parametrize("weights", [{}, {"p10": 0.5}, {"p10": 1.0, "p00": 0.8, "p33": -1.0}])
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        {},
+        {"p10": VIEW},
+        {"p10": BOUGHT, "p00": CART, "p33": RETURN},
+        {"p11": CLICK, "p10": BOUGHT, "p12": VIEW},  # of one category
+        {"p11": features.SEARCHED, "p20": features.SEARCHED, "p10": BOUGHT},
+    ],
+)
 def test_scores_are_those_of_the_definitions(
-    model: Model, days: float, weights: dict[str, float]
+    model: Model, days: float, kinds: dict[str, int]
 ) -> None:
     ranker, now = Ranker(model), TODAY + days
-    session = session_of(model, weights, now) if weights else NO_SESSION
+    session = session_of(model, kinds, now) if kinds else NO_SESSION
     for name in MEMBERS[:12]:
         member = model.members.row(name)
         assert member is not None
@@ -96,7 +114,7 @@ def test_scores_are_those_of_the_definitions(
         found = ranker.listed(
             ranker.views.of(OPEN), member, session=session, bought=bought, now=now, limit=ALL
         )
-        slow = slow_logits(model, member, weights, dict(bought), now)
+        slow = slow_logits(model, member, session, dict(bought), now)
         assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
         for product, score in scores(found).items():
             assert score == pytest.approx(slow[product], abs=2e-3)
@@ -106,12 +124,11 @@ def test_a_boost_adds_to_the_logits_of_the_definitions(model: Model) -> None:
     ranker, now = Ranker(model), TODAY + 3
     rules = Rules(boosts=(Boost('brand = "brand 1"', 1.5), Boost("price > 8", -2.0)))
     view = ranker.views.of(rules)
-    weights = {"p10": 1.0, "p33": 0.5}
-    session = session_of(model, weights, now)
+    session = session_of(model, {"p10": BOUGHT, "p33": VIEW}, now)
     for name in MEMBERS[:12]:
         member = model.members.row(name)
         assert member is not None
-        slow = slow_logits(model, member, weights, {}, now)
+        slow = slow_logits(model, member, session, {}, now)
         found = ranker.listed(view, member, session=session, limit=ALL, now=now)
         competing = {
             product: score

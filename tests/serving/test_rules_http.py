@@ -114,7 +114,7 @@ async def test_debug_says_what_each_rule_took_away(reader: httpx.AsyncClient) ->
         ({"filter": ""}, "filter", "at least 1"),
         ({"placement": "hoem"}, "placement", "did you mean 'home'"),
         ({"placement": "roof"}, "placement", "known: home, product, cart, search"),
-        ({"placement": "search"}, "candidates", "POST"),
+        ({"placement": "search"}, "query", "POST"),
         ({"candidates": ["p01"]}, "candidates", "placement search"),
         ({"placement": "search", "candidates": ["p01"], "limit": 101}, "limit", "at most 100"),
         ({"placement": "product"}, "product_id", "needs a product_id"),

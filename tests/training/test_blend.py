@@ -32,7 +32,7 @@ def examples(
     """Pairs that are bought with the chance that a logistic model of `truth` gives."""
     table = rng.normal(size=(6000, len(NAMES))).astype(np.float32)
     if not sessions:
-        table[:, NAMES.index(*SESSION)] = 0
+        table[:, [NAMES.index(name) for name in SESSION]] = 0
     bought = rng.random(len(table)) < sigmoid(table @ truth - 1)
     ones = np.ones(len(table), np.float32)
     return Examples(table, rng.random(len(table)) < repeated, bought, ones)
@@ -72,18 +72,21 @@ def test_too_little_to_learn_from_takes_the_prior() -> None:
     none = replace(few, bought=np.arange(len(few.bought)) < 10)
     for blend in (fit([], SETTINGS), fit([none], SETTINGS)):
         assert weight(blend.repeat, "decayed_60") > weight(blend.repeat, "popular_30") > 0
-        assert weight(blend.new, *SESSION) == SETTINGS.session_prior
+        assert weight(blend.new, "session") == SETTINGS.session_prior
+        assert 0 < weight(blend.new, "session_leaf") < SETTINGS.session_prior
 
 
 @pytest.mark.parametrize("sessions", [False, True])
 def test_a_log_without_sessions_keeps_the_sessions_prior_weight(sessions: bool) -> None:
     truth = np.zeros(len(NAMES), np.float32)
-    truth[NAMES.index(*SESSION)] = -2.0
+    for name in SESSION:
+        truth[NAMES.index(name)] = -2.0
     settings = SETTINGS.model_copy(update={"session_prior": 0.75})
     blend = fit([examples(np.random.default_rng(3), truth, sessions=sessions)], settings)
-    expected = pytest.approx(-2.0, abs=0.2) if sessions else 0.75
-    assert weight(blend.new, *SESSION) == expected
-    assert weight(blend.repeat, *SESSION) == expected
+    for name, prior in zip(SESSION, (0.75, 0.225), strict=True):
+        expected = pytest.approx(-2.0, abs=0.2) if sessions else pytest.approx(prior)
+        assert weight(blend.new, name) == expected
+        assert weight(blend.repeat, name) == expected
 
 
 def test_what_is_learned_ranks_habits_first_and_measures_itself(shop: Shop) -> None:

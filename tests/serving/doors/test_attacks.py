@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-import guesslike
+import composition
 from serving.doors import keys, tokens
 from serving.doors.rules import RULES, rule_of
 from serving.doors.settings import DoorSettings
@@ -31,6 +31,7 @@ FITTING: dict[str, Any] = {
     "occurred_at": NOW.isoformat(),
     "kind": "view",
     "placement": "home",
+    "coupon_id": "c4",
     "channels": {"email": {"push": True}},
 }
 """by name of a field, what a request has to say so that it is refused for its sender alone"""
@@ -168,6 +169,7 @@ async def attacked(small_model: Path, tmp_path: Path) -> AsyncIterator[Attacked]
     home = tmp_path / "home"
     home.mkdir()
     (home / "models").symlink_to(small_model / "models")
+    (home / "dataset").symlink_to(small_model / "dataset")
     server, text = keys.add(home, "server", name="shop", now=NOW)
     revoked, _ = keys.add(home, "server", name="stolen", now=NOW)
     keys.revoke(home, revoked.id, now=NOW)
@@ -216,8 +218,10 @@ async def attacked(small_model: Path, tmp_path: Path) -> AsyncIterator[Attacked]
     held["visitor called like the member"] = (sign(member_as_visitor, current), 403)
     held["member called like the visitor"] = (sign(visitor_as_member, current), 403)
 
-    settings = guesslike.Settings(home=home, serving=ServingSettings(doors=DoorSettings(**ENDLESS)))
-    app = guesslike.serving_composition(settings).app(Clock(), simulated=True)
+    settings = composition.Settings(
+        home=home, serving=ServingSettings(doors=DoorSettings(**ENDLESS))
+    )
+    app = composition.serving_composition(settings).app(Clock(), simulated=True)
     transport = httpx.ASGITransport(app, client=("192.0.2.1", 1))
     async with (
         app.router.lifespan_context(app),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-import guesslike
+import commands
 from recsys.errors import AccessError
 from serving.doors import keys
 
@@ -101,7 +101,7 @@ def test_the_commands_make_list_revoke_and_renew(
     monkeypatch.setenv("GUESSLIKE_HOME", str(tmp_path))
 
     def said(*words: str) -> str:
-        result = CliRunner().invoke(guesslike.app, ["keys", *words])
+        result = CliRunner().invoke(commands.app, ["keys", *words])
         assert result.exit_code == 0, result.output
         return result.stdout
 

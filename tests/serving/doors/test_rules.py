@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.routing import BaseRoute, Route
 
-import guesslike
+import composition
 from serving.doors.rules import RULES, SHOP, rule_of
 from serving.shop import mount
 from tests.serving.live import NOW
@@ -27,8 +27,8 @@ def names(routes: list[BaseRoute]) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def whole(small_model: Path) -> FastAPI:
     """All that one process answers: the service, the campaigns' pages, the demo's shop."""
-    settings = guesslike.Settings(home=small_model)
-    app = guesslike.serving_composition(settings).app(lambda: NOW, simulated=True)
+    settings = composition.Settings(home=small_model)
+    app = composition.serving_composition(settings).app(lambda: NOW, simulated=True)
     models = small_model / "models"
     mount(app, models=models, now=lambda: datetime.now(UTC), shoppers=[], currency="EUR")
     return app
@@ -45,7 +45,9 @@ def test_every_route_has_its_entry_and_every_entry_its_route(whole: FastAPI) -> 
 def test_a_request_finds_the_entry_of_its_route(name: str) -> None:
     method, template = name.split(" ")
     plain = template.replace("{name:path}", "draw.js").replace(":path", "")
-    rule, member = rule_of(method, plain.format(member_id="ann", visitor_id="v", token="t"))
+    rule, member = rule_of(
+        method, plain.format(member_id="ann", visitor_id="v", token="t", order_id="o")
+    )
     assert rule == RULES[name]
     assert member == ("ann" if "{member_id" in template else None)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import guesslike
+import commands
 from recsys.errors import AccessError, SettingsError
 from serving.doors import keys, tokens
 from serving.doors.door import check_address
@@ -136,6 +136,6 @@ def test_another_address_is_refused_at_once_without_a_key(
 ) -> None:
     monkeypatch.setenv("GUESSLIKE_HOME", str(tmp_path))
     monkeypatch.setenv("GUESSLIKE_SERVING__HOST", "0.0.0.0")
-    result = CliRunner().invoke(guesslike.app, [command])
+    result = CliRunner().invoke(commands.app, [command])
     assert isinstance(result.exception, SettingsError)
     assert "0.0.0.0 can be reached from other machines" in str(result.exception)

@@ -230,3 +230,11 @@ def plainly(calls: list[list[Notice]]) -> list[dict[str, tuple[int, int]]]:
                     kept[product] = (last, 1)
         found.append(kept)
     return found
+
+
+async def test_a_notice_that_comes_after_the_erasure_counts_for_nothing(feed: Feed) -> None:
+    await feed.show([], [showing(0, "p1")])
+    await feed.erase("ann", event_id="erasure", until=NOW, now=NOW * 60_000_000)
+    await feed.show([], [showing(1, "p1"), showing(1, "p1", subject="m:bob")])
+    assert await shown(feed) == {}
+    assert await shown(feed, "m:bob") == {"p1": (1, 1)}

@@ -37,6 +37,14 @@ def statements(path: Path, *lines: str) -> None:
     connection.close()
 
 
+WITH_SUBJECTS = (
+    "ALTER TABLE event ADD COLUMN subject TEXT",
+    "UPDATE event SET subject = 'm:ann'",
+    "CREATE INDEX event_subject ON event (subject) WHERE subject IS NOT NULL",
+)
+"""the table of events up to version 4"""
+
+
 async def test_another_programs_file_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "shop.db"
     statements(path, "CREATE TABLE orders (id)", "INSERT INTO orders VALUES (1)")
@@ -57,9 +65,10 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "later"),
     [
-        (1, ("news", "mark_of", "erased", "counts", "impressions", "shown")),
-        (2, ("mark_of", "erased", "counts", "impressions", "shown")),
-        (3, ("impressions", "shown")),
+        (1, ("recent", "impressions", "shown", "mark_of", "erased", "counts", "news")),
+        (2, ("recent", "impressions", "shown", "mark_of", "erased", "counts")),
+        (3, ("recent", "impressions", "shown")),
+        (4, ("recent",)),
     ],
 )
 async def test_a_file_of_an_older_schema_is_brought_up_to_date(
@@ -68,10 +77,13 @@ async def test_a_file_of_an_older_schema_is_brought_up_to_date(
     path = tmp_path / "feed.db"
     feed = await open_feed(str(path))
     await feed.append([view("e1")], now=1)
+    latest = (await feed.recent("m:ann", after={}, limit=9)).events
     await feed.close()
     gone = (f"DROP TABLE {name}" for name in later)
-    statements(path, *gone, f"PRAGMA user_version = {version}")
+    statements(path, *gone, *WITH_SUBJECTS, f"PRAGMA user_version = {version}")
     feed = await open_feed(str(path))
+    assert len(latest) == 1
+    assert (await feed.recent("m:ann", after={}, limit=9)).events == latest
     assert await feed.append([view("e1"), view("e2")], now=1) == Appended(1, 1)
     await feed.tell([ProductChange("p", {"in_stock": False})])
     assert (await feed.told(after=0))[1] == [ProductNews("p", in_stock=False)]

@@ -1,0 +1,1 @@
+"""Whether the fast path answers what scoring every product would."""

@@ -1,0 +1,1 @@
+"""What a shop would run otherwise, measured beside Guesslike."""
