@@ -177,7 +177,7 @@ def test_other_assumptions_change_the_value_as_its_formula_says(drawn):
     [("redemption_rate", "rate", 0.5), ("incremental_share", "share", 1.5)],
 )
 def test_other_assumptions_are_what_the_model_would_say_of_them(small_model, setting, key, times):
-    model = open_current(small_model / "models")
+    model = replace(open_current(small_model / "models"), redeeming=None)
     terms = Terms(0.25, 1.0, 0.1, 0.5)
     other = replace(terms, **{setting: getattr(terms, setting) * times})
     now = END.timestamp() / 86_400 + 0.4
@@ -415,7 +415,7 @@ def test_bad_input_is_named_with_its_mend(run, shop, tmp_path):
         run("show")
     plan = plan_campaign(shop, tea())[0]
     plan_campaign(shop, bread())
-    with pytest.raises(CampaignError, match=f"Several plans are live; name one: {plan.plan_id}"):
+    with pytest.raises(CampaignError, match=f"Several plans are live; name one: .*{plan.plan_id}"):
         run("show")
     nowhere = tmp_path / "nowhere" / "plan.html"
     with pytest.raises(CampaignError, match=r"there is no folder .*nowhere"):
