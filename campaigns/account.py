@@ -75,6 +75,23 @@ class Least(_Part):
         return f"min_sends of '{self.campaign}'"
 
 
+class Naive(_Part):
+    """What one campaign would get first come, first served; see `campaigns.naive`."""
+
+    campaign: str
+    pushes: int
+    cost: int
+    """minor units"""
+    value: float
+
+
+class Assumed(_Part):
+    """What no event says, for all campaigns alike; see `campaigns.settings`."""
+
+    redemption_rate: float
+    incremental_share: float
+
+
 class Account(_Part):
     """One for all plans that were made together."""
 
@@ -86,6 +103,11 @@ class Account(_Part):
     """what may be missing: a part of the bound, or, where the bound is not above 0, money"""
     caps: list[Cap]
     minimums: list[Least]
+    naive: list[Naive] = []
+    """first come, first served under the same limits, campaign by campaign"""
+    naive_value: float | None = None
+    """of all of them, with what keeping slots is worth, as in `value`"""
+    assumed: Assumed | None = None
 
     def charges(self, campaign: str, coupon: str, cost: int) -> dict[str, float]:
         """What a push pays for each limit that it uses, in money; a minimum pays it."""

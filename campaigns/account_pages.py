@@ -41,18 +41,22 @@ def show_account(console: Console, account: Account, settings: CampaignSettings)
         f"Value {account.value:,.2f}; no plan within these limits is worth more than "
         f"{account.bound:,.2f} (gap {gap})."
     )
-    dear = sorted(
-        (cap for cap in account.caps if cap.price), key=lambda cap: -(cap.price or 0) * cap.most
-    )
+    dear = dear_caps(account)
     for cap in dear[:_PRICES_SHOWN]:
-        console.print(f"  {escape(_next(cap, settings))}")
+        console.print(f"  {escape(next_words(cap, settings))}")
     if len(dear) > _PRICES_SHOWN:
         console.print(f"  … and {len(dear) - _PRICES_SHOWN:,} more; --json lists all")
     for one in account.minimums:
-        console.print(f"  {escape(_minimum(one))}")
+        console.print(f"  {escape(minimum_words(one))}")
 
 
-def _next(cap: Cap, settings: CampaignSettings) -> str:
+def dear_caps(account: Account) -> list[Cap]:
+    """The limits that have a price, those that matter most first."""
+    priced = (cap for cap in account.caps if cap.price)
+    return sorted(priced, key=lambda cap: -(cap.price or 0) * cap.most)
+
+
+def next_words(cap: Cap, settings: CampaignSettings) -> str:
     """The next 1,000 would earn 1,740: of money, a round number about a hundredth of it."""
     price = (cap.price or 0.0) * _unit(cap, settings)
     if not cap.money:
@@ -61,7 +65,8 @@ def _next(cap: Cap, settings: CampaignSettings) -> str:
     return f"{cap.name}: the next {step:,.0f} would earn {amount(price * step)}"
 
 
-def _minimum(one: Least) -> str:
+def minimum_words(one: Least) -> str:
+    """Whether it runs, or why not."""
     if one.runs:
         paid = f"; each is credited {amount(one.subsidy)} for it" if one.subsidy > 1e-6 else ""
         return f"{one.name}: runs with {one.pushes:,} of at least {one.least:,}{paid}"

@@ -14,6 +14,7 @@ from campaigns.definition import load_campaign
 from campaigns.explain import explain_member
 from campaigns.ledger.plans import latest_plan, live_plans
 from campaigns.plan import read_definition, read_plan
+from campaigns.report import check_place, report, show_report, write_page
 from campaigns.run import Composition, plan_renderer, plan_together, send_plan, what_if
 from campaigns.verify import verify as verify_ledger
 from recsys.errors import CampaignError
@@ -123,6 +124,29 @@ def why(ctx: typer.Context, member: str, plan_id: PlanId = None, as_json: Json =
 
 
 @app.command()
+def show(
+    ctx: typer.Context,
+    plan_id: Annotated[
+        str | None, typer.Argument(help="By default the live one, or the latest.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page for people.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what a plan gives, costs and earns, against the last plan and a simpler one."""
+    composition = _composition(ctx)
+    if html is not None:
+        check_place(html)
+    with _busy("Adding up", as_json):
+        made = report(composition, plan_id or _only_one(composition))
+        if html is not None:
+            write_page(made, html)
+    if as_json:
+        _print_json(asdict(made))
+    else:
+        show_report(Console(soft_wrap=True), made, html)
+
+
+@app.command()
 def preview(ctx: typer.Context, member: str, plan_id: PlanId = None) -> None:
     """Show the message that a member would get. Sends nothing."""
     composition = _composition(ctx)
@@ -190,6 +214,15 @@ def _live_or_latest(composition: Composition) -> list[str]:
     if latest is None:
         raise CampaignError("There is no plan yet; make one with `campaigns plan FILE`")
     return [one.plan_id for one in plans or [latest]]
+
+
+def _only_one(composition: Composition) -> str:
+    """The plan, if all that would do were planned together."""
+    plans = [read_plan(one, composition.plans) for one in _live_or_latest(composition)]
+    if any(one.account != plans[0].account for one in plans):
+        known = ", ".join(f"{one.plan_id} ({one.occasion})" for one in plans)
+        raise CampaignError(f"Several plans are live; name one: {known}")
+    return plans[0].plan_id
 
 
 def _busy(what: str, as_json: bool) -> Any:

@@ -1,5 +1,6 @@
 """Decides for every member of every audience: which coupon, or why none."""
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC
 
@@ -8,6 +9,7 @@ import polars as pl
 
 from campaigns.account import Account
 from campaigns.allocation.allocate import barriers
+from campaigns.offers import OfferSource
 from campaigns.plan import SCHEMA, Plan, identify
 from campaigns.share import Shared
 from campaigns.weigh import Draft, Weighed
@@ -20,11 +22,16 @@ _OF_CAP = {
     "share": ("coupon_limit", "the coupons worth it were used up"),
 }
 
+_CHUNK = 20_000
+"""members asked about at a time"""
+
 _Row = tuple[str, str, str | None, str | None, float | None, int | None]
 """decision, reason, arm, coupon, value, cost"""
+_Use = tuple[float, float, int | None]
+"""probability, discount, most off"""
 
 
-def make_plans(weighed: Weighed, shared: Shared) -> list[Plan]:
+def make_plans(weighed: Weighed, shared: Shared, *, minor_units: int) -> list[Plan]:
     """One plan for each campaign, with one row for each member of its audience."""
     plans = []
     for at, draft in enumerate(weighed.drafts):
@@ -33,7 +40,12 @@ def make_plans(weighed: Weighed, shared: Shared) -> list[Plan]:
             member: (decision, reason, None, None, None, None)
             for member, (decision, reason) in weighed.barred[at].items()
         }
-        rows = [_row(draft, member, decided[member]) for member in draft.members]
+        uses = _uses(
+            draft.source,
+            [(member, one[3]) for member, one in decided.items() if one[3] is not None],
+            minor_units,
+        )
+        rows = [_row(draft, member, decided[member], uses.get(member)) for member in draft.members]
         frame = pl.DataFrame(rows, SCHEMA, orient="row").sort("member_id")
         plan_id, _ = identify(frame, shared.account)
         plans.append(Plan(plan_id, draft.campaign.occasion, frame, shared.account))
@@ -87,7 +99,26 @@ def _without(barrier: int, account: Account) -> tuple[str, str]:
     return "minimum", f"the campaign does not run: {one.name}, {one.least:,}, {why}"
 
 
-def _row(draft: Draft, member: str, one: _Row) -> Sequence[object]:
+def _uses(
+    source: OfferSource, chosen: Sequence[tuple[str, str]], minor_units: int
+) -> dict[str, _Use]:
+    """What a redemption of the coupon chosen for each member would be."""
+    found: dict[str, _Use] = {}
+    for start in range(0, len(chosen), _CHUNK):
+        some = chosen[start : start + _CHUNK]
+        offers = source.offers([member for member, _ in some])
+        place = {coupon: at for at, coupon in enumerate(offers.coupon_ids)}
+        for row, (member, coupon) in enumerate(some):
+            at, most = place[coupon], float(offers.most_off[place[coupon]])
+            found[member] = (
+                float(offers.probability[row, at]),
+                float(offers.discount[row, at]),
+                math.ceil(most * minor_units - 1e-9) if math.isfinite(most) else None,
+            )
+    return found
+
+
+def _row(draft: Draft, member: str, one: _Row, use: _Use | None) -> Sequence[object]:
     campaign = draft.campaign
     decision, reason, arm, coupon, value, cost = one
     return (
@@ -99,6 +130,7 @@ def _row(draft: Draft, member: str, one: _Row) -> Sequence[object]:
         campaign.ends_at.astimezone(UTC),
         value,
         cost,
+        *(use or (None, None, None)),
         arm,
         decision,
         reason,

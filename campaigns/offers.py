@@ -19,6 +19,10 @@ class Offers:
     """shape (members, coupons): that the member redeems it"""
     cost: NDArray[np.float64]
     """shape (coupons,): money for issuing one"""
+    discount: NDArray[np.float64]
+    """shape (members, coupons): money off the member's usual order, if it is redeemed"""
+    most_off: NDArray[np.float64]
+    """shape (coupons,): money off at most, whatever is ordered; inf where nothing limits it"""
 
 
 class OfferSource(Protocol):

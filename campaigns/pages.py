@@ -20,7 +20,7 @@ from campaigns.send import SendReport
 from campaigns.settings import CampaignSettings
 from campaigns.verify import Report
 
-_DECISIONS = {
+DECISIONS = {
     "push": "get a push",
     "held_out": "are held out, to measure what the pushes earn",
     "no_consent": "have not consented",
@@ -76,7 +76,7 @@ def show_plan(
     if not new:
         console.print("This very plan was made before; nothing changed.")
     for decision, count in facts["decisions"].items():
-        console.print(f"  {count:>7,} members {_DECISIONS.get(decision, decision)}")
+        console.print(f"  {count:>7,} members {DECISIONS.get(decision, decision)}")
     console.print(
         f"Expected profit {facts['expected_value']:,.2f}; cost {facts['cost']:,.2f} of a budget of "
         f"{campaign.budget:,.2f}.\nAssumed, because the data does not say: margin_rate "
@@ -112,7 +112,7 @@ def show_sends(console: Console, reports: Sequence[SendReport], outbox: Path) ->
         console.print(f"Plan {report.plan_id}: {report.made['accepted']:,} sent now, to {outbox}")
         for outcome, count in report.outcomes.most_common():
             reason = outcome.removeprefix("skipped: ")
-            said = _OUTCOMES.get(outcome) or f"not sent: they {_DECISIONS.get(reason, reason)}"
+            said = _OUTCOMES.get(outcome) or f"not sent: they {DECISIONS.get(reason, reason)}"
             console.print(f"  {count:>7,} {said}")
         if report.waiting:
             when = "" if report.next_at is None else f"; the first may go at {report.next_at}"
@@ -139,7 +139,7 @@ def show_verification(console: Console, report: Report) -> None:
 def show_explanations(console: Console, member: str, plans: Sequence[dict[str, Any]]) -> None:
     """Why this coupon for the member, and what else there was."""
     for facts in plans:
-        said = _DECISIONS.get(facts["decision"], facts["decision"])
+        said = DECISIONS.get(facts["decision"], facts["decision"])
         console.print(f"[bold]Campaign {escape(facts['campaign'])}[/], plan {facts['plan']}")
         console.print(f"Members like {escape(member)} here {said}: {escape(facts['reason'])}")
         if facts.get("to_change"):

@@ -40,6 +40,9 @@ SCHEMA: dict[str, pl.DataType] = {
     "send_not_after": pl.Datetime("us", "UTC"),
     "expected_value": pl.Float64(),  # of a slot that is kept: what keeping it is worth
     "cost": pl.Int64(),  # minor units
+    "probability": pl.Float64(),  # that it is redeemed
+    "discount": pl.Float64(),  # money off the member's usual order, if it is redeemed
+    "most_off": pl.Int64(),  # minor units off at most; null where nothing limits it
     "arm": pl.String(),  # treat, holdout; null where nobody asked
     "decision": pl.String(),
     "reason": pl.String(),

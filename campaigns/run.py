@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from campaigns.account import Account
+from campaigns.account import Account, Assumed
 from campaigns.audience import Tables
 from campaigns.channels.outbox import Outbox
 from campaigns.decide import make_plans
@@ -15,6 +15,7 @@ from campaigns.ledger.ledger import Ledger, open_ledger
 from campaigns.ledger.plans import left
 from campaigns.ledger.purses import budget_purse
 from campaigns.message import Coupon, Message, render, whole
+from campaigns.naive import with_naive
 from campaigns.offers import OfferSource
 from campaigns.plan import (
     Plan,
@@ -82,7 +83,11 @@ def plan_together(
         spare = left(ledger, draft.merged)
         if total is not None:
             total = max(0, total - draft.spent(spare))
-        made = make_plans(weighed, share_out(weighed, spare=spare, total=total))
+        shared = with_naive(weighed, share_out(weighed, spare=spare, total=total))
+        assumed = Assumed(
+            redemption_rate=settings.redemption_rate, incremental_share=settings.incremental_share
+        )
+        made = make_plans(weighed, shared.noting(assumed=assumed), minor_units=settings.minor_units)
         done = []
         for plan, one, purses in zip(made, draft.drafts, draft.purses, strict=True):
             write_plan(plan, one.campaign, folder)

@@ -1,7 +1,7 @@
 """Shares out slots, coupons and money over members and campaigns at once."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,10 @@ class Shared:
     """shape (members of the table,): of that offer"""
     plan: Allocation
     account: Account
+
+    def noting(self, **more: object) -> "Shared":
+        """With more in its account."""
+        return replace(self, account=self.account.model_copy(update=more))
 
     def given(self, weighed: Weighed) -> tuple[int, int]:
         """Minor units and pushes of all that is given out."""

@@ -69,7 +69,8 @@ def showcase(dataset: Tables, pairs: pl.DataFrame, *, campaign: str, now: dateti
         .collect()
     )
     by_pair = {(member, coupon): list(names) for member, coupon, names in shown.iter_rows()}
-    return Showcase(_coupons(dataset), by_pair)
+    named = coupon_titles(dataset)
+    return Showcase({key: Coupon(key, title) for key, title in named.items()}, by_pair)
 
 
 def coupon_scope(dataset: Tables, products: pl.LazyFrame, *, campaign: str) -> pl.LazyFrame:
@@ -94,6 +95,7 @@ def coupon_scope(dataset: Tables, products: pl.LazyFrame, *, campaign: str) -> p
     return pl.concat([named, within]).unique()
 
 
-def _coupons(dataset: Tables) -> dict[str, Coupon]:
-    rows = dataset.scan("coupons").select("coupon_id", "title").collect()
-    return {key: Coupon(key, title or f"Your coupon {key}") for key, title in rows.iter_rows()}
+def coupon_titles(dataset: Tables) -> dict[str, str]:
+    """Of the coupons that have one."""
+    rows = dataset.scan("coupons").select("coupon_id", "title").drop_nulls().collect()
+    return {str(key): str(title) for key, title in rows.iter_rows()}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from campaigns.offers import Offers
 from recsys.coupons import Coupon, Terms
 from recsys.model import Model
-from recsys.offers import worth
+from recsys.offers import most_off, worth
 
 CHUNK = 1024
 """members valued at once: 1024 x 1000 coupons x 8 bytes x 3 = 25 MB"""
@@ -29,7 +29,7 @@ class ModelOffers:
         """See `OfferSource`. A member that the model does not know is offered nothing."""
         rows = [self.model.members.row(member) for member in member_ids]
         value = np.full((len(rows), len(self.coupon_ids)), -np.inf)
-        probability = np.zeros_like(value)
+        probability, discount = np.zeros_like(value), np.zeros_like(value)
         known = np.flatnonzero([row is not None for row in rows])
         for start in range(0, len(known), CHUNK):
             chunk = known[start : start + CHUNK]
@@ -39,10 +39,13 @@ class ModelOffers:
                 if not len(places):
                     continue
                 some = self._admitted(self.model.coupons[int(places[0])], members)
-                at = chunk[some]
-                value[at, column] = found.value[np.ix_(some, places)].max(axis=1)
-                probability[at, column] = found.probability[np.ix_(some, places)].max(axis=1)
-        return Offers(self.coupon_ids, value, probability, self._costs())
+                at, those = chunk[some], np.ix_(some, places)
+                value[at, column] = found.value[those].max(axis=1)
+                probability[at, column] = found.probability[those].max(axis=1)
+                discount[at, column] = found.discount[those].max(axis=1)
+        return Offers(
+            self.coupon_ids, value, probability, self._costs(), discount, self._most_off()
+        )
 
     def explain(self, member_id: str, coupon_id: str, /) -> str:
         """The products of the coupon that the member is likeliest to buy."""
@@ -81,3 +84,14 @@ class ModelOffers:
     def _costs(self) -> NDArray[np.float64]:
         cost = {coupon.coupon_id: coupon.cost or 0.0 for coupon in self.model.coupons}
         return np.array([cost.get(coupon, 0.0) for coupon in self.coupon_ids])
+
+    def _most_off(self) -> NDArray[np.float64]:
+        """Of a coupon that is in several campaigns, the most in any."""
+        coupons = self.model.coupons
+        return np.array(
+            [
+                max((most_off(coupons[at], self.terms) for at in places.tolist()), default=0.0)
+                for places in self._places()
+            ],
+            np.float64,
+        )

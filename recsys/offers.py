@@ -21,6 +21,8 @@ class Worth(NamedTuple):
     """shape (members, coupons): the member redeems it, if pushed with it"""
     value: Floats
     """shape (members, coupons): expected incremental profit in money"""
+    discount: Floats
+    """shape (members, coupons): money off the member's mean order"""
 
 
 def affinity(model: Model, members: NDArray[np.int32], *, now: float) -> Floats:
@@ -67,7 +69,14 @@ def worth(model: Model, members: NDArray[np.int32], terms: Terms, *, now: float)
     gained = np.float32(terms.incremental_share * terms.margin_rate) * order
     cost = np.array([coupon.cost or 0.0 for coupon in model.coupons], np.float32)
     value = probability * (gained - discount) - cost
-    return Worth(probability, value.astype(np.float32))
+    return Worth(probability, value.astype(np.float32), discount)
+
+
+def most_off(coupon: Coupon, terms: Terms) -> float:
+    """Money off at most, whatever is ordered; inf for a percent coupon, which has no end."""
+    if coupon.value is None or coupon.kind not in ("percent", "amount"):
+        return terms.coupon_value
+    return coupon.value if coupon.kind == "amount" else float("inf")
 
 
 def _discount(coupon: Coupon, order: Floats, terms: Terms) -> Floats:

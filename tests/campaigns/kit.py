@@ -45,6 +45,9 @@ class TableOffers:
     coupon_ids: list[str]
     value: Mapping[tuple[str, str], float]
     cost: Mapping[str, float] = field(default_factory=dict)
+    discount: Mapping[str, float] = field(default_factory=dict)
+    """money off, whatever is ordered; inf: a share of the order, which is 20"""
+    probability: float = 0.1
 
     def offers(self, member_ids: Sequence[str], /) -> Offers:
         value = np.array(
@@ -52,7 +55,10 @@ class TableOffers:
             np.float64,
         ).reshape(len(member_ids), len(self.coupon_ids))
         cost = np.array([self.cost.get(coupon, 0.0) for coupon in self.coupon_ids])
-        return Offers(self.coupon_ids, value, np.where(np.isfinite(value), 0.1, 0.0), cost)
+        most = np.array([self.discount.get(coupon, 1.0) for coupon in self.coupon_ids])
+        off = np.broadcast_to(np.where(np.isfinite(most), most, 2.0), value.shape)
+        chance = np.where(np.isfinite(value), self.probability, 0.0)
+        return Offers(self.coupon_ids, value, chance, cost, off, most)
 
     def explain(self, member_id: str, coupon_id: str, /) -> str:
         return f"{member_id} often buys what {coupon_id} is for"

@@ -241,7 +241,8 @@ def test_the_plan_file_has_the_agreed_columns_and_its_content_as_its_name(shop, 
     assert read.occasion == plan.occasion
     assert read.rows.columns == [
         "member_id", "campaign_id", "coupon_id", "channel", "send_not_before", "send_not_after",
-        "expected_value", "cost", "arm", "decision", "reason", "campaign_hash", "template_hash",
+        "expected_value", "cost", "probability", "discount", "most_off", "arm", "decision",
+        "reason", "campaign_hash", "template_hash",
     ]  # fmt: skip
 
 

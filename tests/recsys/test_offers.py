@@ -111,9 +111,23 @@ def test_worth_is_what_a_pencil_says(model: Model) -> None:
             (("c4", None), 5.0, 0.10),
         ):
             chance = float(affinity[member, at[key]]) * 0.1
+            assert found.discount[member, at[key]] == pytest.approx(off, rel=1e-5)
             assert found.probability[member, at[key]] == pytest.approx(chance, rel=1e-5)
             expected = chance * (0.8 * 0.25 * order - off) - cost
             assert found.value[member, at[key]] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("coupon", "most"),
+    [
+        (Coupon("c", kind="amount", value=5.0), 5.0),
+        (Coupon("c", kind="percent", value=10.0), float("inf")),
+        (Coupon("c", kind="shipping", value=4.0), TERMS.coupon_value),
+        (Coupon("c", kind="amount"), TERMS.coupon_value),
+    ],
+)
+def test_at_most_a_coupon_takes_off_what_it_says(coupon: Coupon, most: float) -> None:
+    assert offers.most_off(coupon, TERMS) == most
 
 
 def test_what_was_learned_of_redeeming_stands_in_place_of_the_assumption(taught: Model) -> None:
