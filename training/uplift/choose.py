@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from recsys.uplift import Effect
 from training.uplift.learners import LEARNERS, Learner, effect, lesson, scores
@@ -13,8 +14,8 @@ from training.uplift.trial import Trial
 Doubles = NDArray[np.float64]
 
 FOLDS = 5
-SURE = 2.0
-"""standard errors by which a less simple learner has to be better"""
+ERROR = 0.025
+"""chance that noise alone takes the place of the simplest learner, over all others together"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def learn(
     """The effect that the trial shows.
 
     A learner, in the order given, takes the place of a simpler one if its order of unseen members
-    is better by SURE standard errors. Its effects are then drawn towards their mean by the slope
+    is better beyond ERROR. Its effects are then drawn towards their mean by the slope
     of the effects that were seen on those that it foretold (Chernozhukov et al. 2018, arXiv
     1712.04802), so that a plan does not chase noise.
     """
@@ -50,11 +51,11 @@ def learn(
         for name, learner in learners.items():
             foretold[name][out] = effect(learner, learned).of(unseen.features)
     gained = {name: _gains(one, seen, fold) for name, one in foretold.items()}
-    names = list(learners)
-    chosen = names[0]
-    for name in names[1:]:
+    chosen, *others = learners
+    sure = float(ndtri(1 - ERROR / max(len(others), 1)))  # Bonferroni
+    for name in others:
         better = gained[name] - gained[chosen]
-        if better.mean() > SURE * better.std(ddof=1) / len(trial) ** 0.5:
+        if better.mean() > sure * better.std(ddof=1) / len(trial) ** 0.5:
             chosen = name
     whole = effect(learners[chosen], lesson(trial))
     slope = _slope(foretold[chosen], seen, fold)
