@@ -1,4 +1,4 @@
-"""What a push changes, as a line over a member's features and over steps of them."""
+"""What a push changes for a member: lines over features, over steps of them and products of two."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -6,16 +6,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 Doubles = NDArray[np.float64]
+Table = NDArray[np.floating]
 
 STEPS = (0.2, 0.4, 0.6, 0.8)
 """quantiles where a feature's steps are cut: effects that rise and then level off are common"""
+FARTHEST = 3.0
+"""standard deviations; a product of two outliers would outweigh all else"""
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """Features, made comparable, then whether each has passed each of its steps."""
+    """Features made comparable, then whether each has passed each of its steps, then products."""
 
     names: tuple[str, ...]
     centre: Doubles
@@ -25,45 +29,79 @@ class Basis:
     feature: NDArray[np.int64]
     """shape (steps,): whose step it is"""
     cut: Doubles
-    """shape (steps,): passed from above it on"""
+    """shape (steps,): passed above it"""
+    one: NDArray[np.int64]
+    """shape (products,)"""
+    other: NDArray[np.int64]
+    """shape (products,): `one` times `other`"""
+
+    @property
+    def plain(self) -> int:
+        """Columns before the products."""
+        return len(self.centre) + len(self.cut)
 
     @property
     def size(self) -> int:
         """Columns."""
-        return len(self.centre) + len(self.cut)
+        return self.plain + len(self.one)
 
-    def columns(self, table: NDArray[np.floating]) -> Doubles:
+    def columns(self, table: Table) -> Doubles:
         """shape (rows, size), from features of shape (rows, features)"""
-        table = np.asarray(table, np.float64)
         if table.shape[1:] != self.centre.shape:
-            raise ValueError(f"{table.shape[1:]} features, and the effect knows {self.names}")
-        return np.hstack(
-            ((table - self.centre) / self.scale, table[:, self.feature] > self.cut), dtype=np.float64
-        )
+            raise ValueError(f"{table.shape[1:]} features; the effect was learned on {self.names}")
+        even = np.clip((table - self.centre) / self.scale, -FARTHEST, FARTHEST)
+        passed = table[:, self.feature] > self.cut
+        products = even[:, self.one] * even[:, self.other]
+        return np.hstack((even, passed, products), dtype=np.float64)
 
     def label(self, column: int) -> str:
         """What a column says, in words."""
-        at = column - len(self.names)
-        if at < 0:
+        step, product = column - len(self.names), column - self.plain
+        if step < 0:
             return self.names[column]
-        return f"{self.names[self.feature[at]]} > {self.cut[at]:.4g}"
+        if product < 0:
+            return f"{self.names[self.feature[step]]} > {self.cut[step]:.4g}"
+        return f"{self.names[self.one[product]]} × {self.names[self.other[product]]}"
 
 
-def basis_of(table: NDArray[np.floating], names: tuple[str, ...]) -> Basis:
-    """The basis that suits these features; shape (rows, features). A constant one has no step."""
+def basis_of(table: Table, names: tuple[str, ...]) -> Basis:
+    """The basis that suits these features; shape (rows, features). What is constant says nothing:
+    no step, and no product."""
     table = np.asarray(table, np.float64)
     scale = table.std(axis=0)
+    varies = np.flatnonzero(scale > 0)
     steps: list[tuple[int, float]] = []
-    for at, column in enumerate(table.T):
-        cuts = np.unique(np.quantile(column, STEPS, method="lower"))
-        steps += [(at, float(cut)) for cut in cuts if cut < column.max()]
+    for at in varies:
+        cuts = np.unique(np.quantile(table[:, at], STEPS, method="lower"))
+        steps += [(int(at), float(cut)) for cut in cuts if cut < table[:, at].max()]
+    two_valued = [len(np.unique(column)) <= 2 for column in table.T]
+    products = [
+        (one, other)
+        for one in varies
+        for other in varies
+        if one < other or (one == other and not two_valued[one])
+    ]
     return Basis(
         names,
         table.mean(axis=0),
         np.where(scale > 0, scale, 1.0),
         np.array([feature for feature, _ in steps], np.int64),
         np.array([cut for _, cut in steps], np.float64),
+        np.array([one for one, _ in products], np.int64),
+        np.array([other for _, other in products], np.int64),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A constant and a weight for each column; shape (columns,)."""
+
+    weights: Doubles
+    constant: float = 0.0
+
+    def of(self, columns: Doubles) -> Doubles:
+        """shape (rows,); columns may be more than the weights"""
+        return columns[:, : len(self.weights)] @ self.weights + self.constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,33 +109,51 @@ class Effect:
     """Expected outcome if pushed, less that if not: a number for each row of features."""
 
     basis: Basis
-    weights: Doubles
-    """shape (basis.size,)"""
-    constant: float
+    move: Line
+    """what a push adds: to the outcome, or to the logit of its chance"""
+    held: Line | None = None
+    """the logit without a push; None where `move` adds to the outcome itself"""
+    slope: float = 1.0
+    """what is left of the differences between members, for noise is taken off"""
+    shift: float = 0.0
 
-    def of(self, table: NDArray[np.floating]) -> Doubles:
+    def of(self, table: Table) -> Doubles:
         """shape (rows,), from features of shape (rows, features)"""
-        return self.basis.columns(table) @ self.weights + self.constant
+        return self.of_columns(self.basis.columns(table))
+
+    def of_columns(self, columns: Doubles) -> Doubles:
+        """shape (rows,), from the basis's columns"""
+        moved = self.move.of(columns)
+        if self.held is not None:
+            held = self.held.of(columns)
+            moved = expit(held + moved) - expit(held)
+        return self.slope * moved + self.shift
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` reads."""
-        basis = {field.name: list(getattr(self.basis, field.name)) for field in fields(Basis)}
-        for name in ("centre", "scale", "feature", "cut"):
-            basis[name] = np.asarray(basis[name]).tolist()
-        return {"basis": basis, "weights": self.weights.tolist(), "constant": self.constant}
+        return {
+            "basis": {field.name: _plain(getattr(self.basis, field.name)) for field in fields(Basis)},
+            "move": [self.move.weights.tolist(), self.move.constant],
+            "held": self.held and [self.held.weights.tolist(), self.held.constant],
+            "slope": self.slope,
+            "shift": self.shift,
+        }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Effect":
         """The effect that `to_json` wrote."""
-        basis = stored["basis"]
-        return cls(
-            Basis(
-                tuple(basis["names"]),
-                np.array(basis["centre"], np.float64),
-                np.array(basis["scale"], np.float64),
-                np.array(basis["feature"], np.int64),
-                np.array(basis["cut"], np.float64),
-            ),
-            np.array(stored["weights"], np.float64),
-            float(stored["constant"]),
+        basis = {
+            name: np.array(values, np.float64 if name in ("centre", "scale", "cut") else np.int64)
+            for name, values in stored["basis"].items()
+            if name != "names"
+        }
+        move, held = (
+            part and Line(np.array(part[0], np.float64), part[1])
+            for part in (stored["move"], stored["held"])
         )
+        names = tuple(stored["basis"]["names"])
+        return cls(Basis(names, **basis), move, held, stored["slope"], stored["shift"])
+
+
+def _plain(value: Any) -> list[Any]:
+    return value.tolist() if isinstance(value, np.ndarray) else list(value)

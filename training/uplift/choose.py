@@ -1,21 +1,20 @@
 """Chooses among learners by members that they did not see; what is not shown does not count."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from recsys.uplift import Effect
-from training.uplift.learners import LEARNERS, Learner, effect, lesson, scores
+from training.uplift.learners import OF_CHANCES, OTHERS, SIMPLE, lesson, scores
 from training.uplift.trial import Trial
 
 Doubles = NDArray[np.float64]
 
 FOLDS = 5
 ERROR = 0.025
-"""chance that noise alone takes the place of the simplest learner, over all others together"""
+"""chance that noise alone takes the place of a simple learner, over all others together"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +24,20 @@ class Found:
     effect: Effect
     learner: str
     gains: dict[str, float]
-    """for each learner, what its order of the members adds to an order by lot: the mean over all
-    shares that could be pushed, for each member"""
-    slope: float
-    """what was left of the learner's differences between members, 0 to 1"""
+    """for each learner, what its order of unseen members adds to an order by lot: the mean over
+    all shares that could be pushed, for each member"""
 
 
-def learn(
-    trial: Trial, *, rng: np.random.Generator, learners: Mapping[str, Learner] = LEARNERS
-) -> Found:
+def learn(trial: Trial, *, rng: np.random.Generator) -> Found:
     """The effect that the trial shows.
 
-    A learner, in the order given, takes the place of a simpler one if its order of unseen members
-    is better beyond ERROR. Its effects are then drawn towards their mean by the slope
-    of the effects that were seen on those that it foretold (Chernozhukov et al. 2018, arXiv
-    1712.04802), so that a plan does not chase noise.
+    The best of the learners that are not simple takes the place of a simple one if its order of
+    unseen members is better beyond what noise does. Differences between members are then shrunk by
+    the slope of the effects seen on those foretold (Chernozhukov et al. 2018, arXiv 1712.04802), so
+    that a plan does not chase noise.
     """
+    chances = np.isin(trial.outcome, (0.0, 1.0)).all()
+    learners = SIMPLE | OTHERS | (OF_CHANCES if chances else {})
     fold = _folds(trial, rng)
     seen = np.empty(len(trial))
     foretold = {name: np.empty(len(trial)) for name in learners}
@@ -48,27 +45,25 @@ def learn(
         out = fold == at
         learned, unseen = lesson(trial.rows(~out)), trial.rows(out)
         seen[out] = scores(learned, unseen)
+        columns = learned.basis.columns(unseen.features)
         for name, learner in learners.items():
-            foretold[name][out] = effect(learner, learned).of(unseen.features)
+            foretold[name][out] = learner(learned).of_columns(columns)
     gained = {name: _gains(one, seen, fold) for name, one in foretold.items()}
-    chosen, *others = learners
-    sure = float(ndtri(1 - ERROR / max(len(others), 1)))  # Bonferroni
-    for name in others:
+    others = [name for name in learners if name not in SIMPLE]
+    best = max(others, key=lambda name: gained[name].mean())
+    chosen, *rest = SIMPLE
+    for name, rivals in (*((one, 1) for one in rest), (best, len(others))):
         better = gained[name] - gained[chosen]
+        sure = float(ndtri(1 - ERROR / rivals))  # Bonferroni: the best of several
         if better.mean() > sure * better.std(ddof=1) / len(trial) ** 0.5:
             chosen = name
-    whole = effect(learners[chosen], lesson(trial))
     slope = _slope(foretold[chosen], seen, fold)
-    mean = float(whole.of(trial.features).mean())
+    whole = learners[chosen](lesson(trial))
+    shift = float(seen.mean() - slope * whole.of(trial.features).mean())
     return Found(
-        Effect(
-            whole.basis,
-            whole.weights * slope,
-            float(seen.mean()) + slope * (whole.constant - mean),
-        ),
+        replace(whole, slope=slope, shift=shift),
         chosen,
         {name: float(one.mean()) for name, one in gained.items()},
-        slope,
     )
 
 
@@ -87,13 +82,13 @@ def _gains(foretold: Doubles, seen: Doubles, fold: NDArray[np.int64]) -> Doubles
     for at in range(FOLDS):
         rows = fold == at
         _, place, count = np.unique(foretold[rows], return_inverse=True, return_counts=True)
-        middle = np.cumsum(count) - (count - 1) / 2
-        gain[rows] = (middle[place] / rows.sum() - 0.5 - 0.5 / rows.sum()) * seen[rows]
-    return gain
+        middle = np.cumsum(count) - (count - 1) / 2  # equal ones share their places
+        gain[rows] = (middle[place] - 0.5) / rows.sum() - 0.5
+    return gain * seen
 
 
 def _slope(foretold: Doubles, seen: Doubles, fold: NDArray[np.int64]) -> float:
-    """Of what was seen on what was foretold, within folds."""
+    """Of what was seen on what was foretold, within folds; 0 to 1."""
     along = across = 0.0
     for at in range(FOLDS):
         rows = fold == at

@@ -1,19 +1,21 @@
-"""Ways to learn what a push changes. Each is a line over the same basis, shrunk by its own data."""
+"""Ways to learn what a push changes, each shrunk by its own data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 
-from recsys.uplift import Basis, Effect, basis_of
+from recsys.uplift import Basis, Effect, Line, basis_of
 from training.uplift.trial import Trial
 
 Doubles = NDArray[np.float64]
 
-PENALTIES = np.logspace(-4, 3, 22)
-"""times the mean eigenvalue: from hardly any shrinkage to next to nothing left"""
+PENALTIES = np.logspace(-3, 2, 21)
+"""times the rows: from hardly any shrinkage to next to nothing left"""
+RAREST = 0.02
+"""chance: an estimate below it, or above its counterpart, is not taken at its word"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,98 +26,112 @@ class Lesson:
     basis: Basis
     columns: Doubles
     """shape (rows, basis.size)"""
-    pushed: "Line"
-    held: "Line"
+    pushed: Line
+    """over all columns, as is `held`"""
+    held: Line
+    expected: Doubles
+    """shape (rows,): before the arm is drawn"""
 
     @property
-    def expected(self) -> Doubles:
-        """shape (rows,): before the arm is drawn"""
-        chance = self.trial.chance
-        return chance * self.pushed.of(self.columns) + (1 - chance) * self.held.of(self.columns)
+    def plain(self) -> Doubles:
+        """The columns that are no products."""
+        return self.columns[:, : self.basis.plain]
+
+    @property
+    def draw(self) -> Doubles:
+        """shape (rows,): the arm, less its chance"""
+        return self.trial.pushed - self.trial.chance
 
 
-class Line(NamedTuple):
-    """weights: shape (columns,)."""
-
-    weights: Doubles
-    constant: float
-
-    def of(self, columns: Doubles) -> Doubles:
-        """shape (rows,)"""
-        return columns @ self.weights + self.constant
-
-
-Learner = Callable[[Lesson], Line]
+Learner = Callable[[Lesson], Effect]
 
 
 def lesson(trial: Trial) -> Lesson:
     """What every learner starts from."""
     basis = basis_of(trial.features, trial.names)
     columns = basis.columns(trial.features)
-    pushed, held = (
-        ridge(columns[arm], trial.outcome[arm], np.ones(int(arm.sum())))
-        for arm in (trial.pushed, ~trial.pushed)
-    )
-    return Lesson(trial, basis, columns, pushed, held)
+    pushed, held = (ridge(columns[arm], trial.outcome[arm]) for arm in (trial.pushed, ~trial.pushed))
+    expected = ridge(columns, trial.outcome).of(columns)
+    return Lesson(trial, basis, columns, pushed, held, expected)
 
 
-def average(of: Lesson) -> Line:
+def average(of: Lesson) -> Effect:
     """The same for all."""
-    return Line(np.zeros(of.basis.size), _mean(of))
+    target, weight = _left(of)
+    return Effect(of.basis, Line(np.zeros(0), float(weight @ target / weight.sum())))
 
 
-def rule(of: Lesson) -> Line:
+def rule(of: Lesson) -> Effect:
     """Two groups, told apart by the step of one feature that separates them most surely."""
-    target, weight = _residual(of)
-    steps = of.columns[:, len(of.basis.centre) :]
+    target, weight = _left(of)
+    first = len(of.basis.centre)
+    steps = of.plain[:, first:]
     inside = weight @ steps
     outside = weight.sum() - inside
     possible = np.minimum(inside, outside) > 0
+    if not possible.any():
+        return average(of)
     inside, outside = np.where(possible, inside, 1.0), np.where(possible, outside, 1.0)
-    there = (weight * target) @ steps
-    there, elsewhere = there / inside, ((weight * target).sum() - there) / outside
-    sure = np.where(possible, (there - elsewhere) ** 2 / (1 / inside + 1 / outside), 0.0)
-    weights = np.zeros(of.basis.size)
-    if not len(sure) or sure.max() <= 0:
-        return Line(weights, _mean(of))
+    sum_inside = (weight * target) @ steps
+    there, elsewhere = sum_inside / inside, (weight @ target - sum_inside) / outside
+    sure = np.where(possible, (there - elsewhere) ** 2 / (1 / inside + 1 / outside), -1.0)
     best = int(sure.argmax())
-    weights[len(of.basis.centre) + best] = there[best] - elsewhere[best]
-    return Line(weights, float(elsewhere[best]))
+    weights = np.zeros(of.basis.plain)
+    weights[first + best] = there[best] - elsewhere[best]
+    return Effect(of.basis, Line(weights, float(elsewhere[best])))
 
 
-def arms(of: Lesson) -> Line:
+def arms(of: Lesson) -> Effect:
     """A line for each arm, and their difference (T-learner)."""
-    return Line(of.pushed.weights - of.held.weights, of.pushed.constant - of.held.constant)
+    pushed, held = (
+        ridge(of.plain[arm], of.trial.outcome[arm]) for arm in (of.trial.pushed, ~of.trial.pushed)
+    )
+    difference = Line(pushed.weights - held.weights, pushed.constant - held.constant)
+    return Effect(of.basis, difference)
 
 
-def transformed(of: Lesson) -> Line:
-    """An outcome whose mean is the effect (class transformation, for money too; Athey & Imbens
+def transformed(of: Lesson) -> Effect:
+    """An outcome whose mean is the effect (class transformation, for money too: Athey & Imbens
     2015, arXiv 1504.01132)."""
-    trial = of.trial
-    odds = trial.chance * (1 - trial.chance)
-    return ridge(of.columns, trial.outcome * (trial.pushed - trial.chance) / odds, odds)
+    odds = of.trial.chance * (1 - of.trial.chance)
+    return Effect(of.basis, ridge(of.plain, of.trial.outcome * of.draw / odds, odds))
 
 
-def residual(of: Lesson) -> Line:
-    """What is left of the outcome, over what is left of the draw (R-learner; Nie & Wager 2021,
+def residual(of: Lesson) -> Effect:
+    """What is left of the outcome, over what is left of the draw (R-learner: Nie & Wager 2021,
     arXiv 1712.04912)."""
-    return ridge(of.columns, *_residual(of))
+    return Effect(of.basis, ridge(of.plain, *_left(of)))
 
 
-LEARNERS: dict[str, Learner] = {
-    "average": average,
-    "rule": rule,
-    "residual": residual,
+def products(of: Lesson) -> Effect:
+    """The same with products of two features."""
+    return Effect(of.basis, ridge(of.columns, *_left(of)))
+
+
+def odds(of: Lesson) -> Effect:
+    """The same on the scale of odds, where a push moves the undecided most: one Newton step of
+    the logistic regression. For outcomes of 0 and 1 alone."""
+    chance = np.clip(of.expected, RAREST, 1 - RAREST)
+    spread = chance * (1 - chance)
+    target, weight = _left(of)
+    move = ridge(of.columns, target / spread, weight * spread)
+    # before the draw, a member stands a part of the move above where none is pushed
+    middle = logit(chance) + (of.trial.outcome - of.expected) / spread
+    base = ridge(of.columns, middle - of.draw * move.of(of.columns), spread)
+    pushed = float(of.trial.chance.mean())
+    held = Line(base.weights - pushed * move.weights, base.constant - pushed * move.constant)
+    return Effect(of.basis, move, held)
+
+
+SIMPLE: dict[str, Learner] = {"average": average, "rule": rule}
+"""the simplest first"""
+OTHERS: dict[str, Learner] = {
     "transformed": transformed,
     "arms": arms,
+    "residual": residual,
+    "products": products,
 }
-"""the simplest first"""
-
-
-def effect(learner: Learner, of: Lesson) -> Effect:
-    """What a learner makes of it."""
-    weights, constant = learner(of)
-    return Effect(of.basis, weights, constant)
+OF_CHANCES: dict[str, Learner] = {"odds": odds}
 
 
 def scores(of: Lesson, trial: Trial) -> Doubles:
@@ -123,42 +139,36 @@ def scores(of: Lesson, trial: Trial) -> Doubles:
     lesson did not see (doubly robust: Robins, Rotnitzky & Zhao 1994)."""
     columns = of.basis.columns(trial.features)
     pushed, held = of.pushed.of(columns), of.held.of(columns)
-    took = np.where(trial.pushed, trial.outcome - pushed, held - trial.outcome)
-    drawn = np.where(trial.pushed, trial.chance, 1 - trial.chance)
-    return pushed - held + took / drawn
+    off = np.where(trial.pushed, trial.outcome - pushed, held - trial.outcome)
+    return pushed - held + off / np.where(trial.pushed, trial.chance, 1 - trial.chance)
 
 
-def ridge(columns: Doubles, target: Doubles, weight: Doubles) -> Line:
+def ridge(columns: Doubles, target: Doubles, weight: Doubles | None = None) -> Line:
     """Least squares, shrunk to the mean as far as generalised cross-validation says (Golub, Heath
-    & Wahba 1979). Every argument has one row for each row; weights are above 0."""
+    & Wahba 1979), every column on the same scale. weight: shape (rows,), above 0."""
+    weight = np.ones(len(target)) if weight is None else weight
     total = weight.sum()
     centre, mean = weight @ columns / total, float(weight @ target / total)
-    inner = columns - centre
-    root = np.sqrt(weight)[:, None]
-    values, vectors = np.linalg.eigh((root * inner).T @ (root * inner))
+    inner = (columns - centre) * np.sqrt(weight / total)[:, None]
+    scale = np.sqrt((inner**2).sum(axis=0))
+    scale = np.where(scale > 1e-9, scale, np.inf)
+    inner /= scale
+    left = (target - mean) * np.sqrt(weight / total)
+    values, vectors = np.linalg.eigh(inner.T @ inner)
     values = np.maximum(values, 0.0)
-    left = target - mean
-    along = vectors.T @ (inner.T @ (weight * left))
-    whole = float(weight @ left**2)
+    along = vectors.T @ (inner.T @ left)
     best, least = np.zeros_like(along), np.inf
-    for penalty in PENALTIES * max(float(values.mean()), 1e-12):
+    for penalty in PENALTIES:
         shrunk = along / (values + penalty)
-        fitted = 2 * along @ shrunk - values @ shrunk**2
-        freedom = 1 + (values / (values + penalty)).sum()
-        loss = (whole - fitted) / max(len(target) - freedom, 1.0) ** 2
+        explained = 2 * along @ shrunk - values @ shrunk**2
+        free = len(target) - 1 - (values / (values + penalty)).sum()
+        loss = (left @ left - explained) / max(free, 1.0) ** 2
         if loss < least:
             best, least = shrunk, loss
-    weights = vectors @ best
+    weights = vectors @ best / scale
     return Line(weights, mean - float(centre @ weights))
 
 
-def _residual(of: Lesson) -> tuple[Doubles, Doubles]:
+def _left(of: Lesson) -> tuple[Doubles, Doubles]:
     """Each row's guess of its effect, and how much it says."""
-    trial = of.trial
-    draw = trial.pushed - trial.chance
-    return (trial.outcome - of.expected) / draw, draw**2
-
-
-def _mean(of: Lesson) -> float:
-    target, weight = _residual(of)
-    return float(weight @ target / weight.sum())
+    return (of.trial.outcome - of.expected) / of.draw, of.draw**2
