@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -65,22 +66,19 @@ class Basis:
 
 
 def basis_of(table: Table, names: tuple[str, ...]) -> Basis:
-    """The basis that suits these features; shape (rows, features). What is constant says nothing:
-    no step, and no product."""
+    """The basis that suits these features; shape (rows, features).
+
+    No product has a feature of two values: with a coupon's or a region's own column they would be
+    many, and each of few rows.
+    """
     table = np.asarray(table, np.float64)
     scale = table.std(axis=0)
-    varies = np.flatnonzero(scale > 0)
     steps: list[tuple[int, float]] = []
-    for at in varies:
+    for at in np.flatnonzero(scale > 0):
         cuts = np.unique(np.quantile(table[:, at], STEPS, method="lower"))
         steps += [(int(at), float(cut)) for cut in cuts if cut < table[:, at].max()]
-    two_valued = [len(np.unique(column)) <= 2 for column in table.T]
-    products = [
-        (one, other)
-        for one in varies
-        for other in varies
-        if one < other or (one == other and not two_valued[one])
-    ]
+    many = [at for at, column in enumerate(table.T) if len(np.unique(column)) > 2]
+    products = list(combinations_with_replacement(many, 2))
     return Basis(
         names,
         table.mean(axis=0),
