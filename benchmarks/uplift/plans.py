@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.optimize import linprog
 
 Doubles = NDArray[np.float64]
 Chosen = NDArray[np.int64]
@@ -20,33 +22,32 @@ class Week:
     cost: Doubles
     """what a push takes from the budget"""
     budget: float
+    limit: int
+    """pushes of one coupon"""
 
 
 def plan(week: Week) -> Chosen:
-    """The most value within the budget: every member's best coupon at one price of money, found
-    by halving; what the last step leaves is filled up by value."""
-    low, high = 0.0, float((week.value / week.cost).max(initial=0.0)) + 1.0
-    chosen = _at(week, high)
-    if spent(week, free := _at(week, low)) <= week.budget:
-        return free
-    for _ in range(60):
-        price = (low + high) / 2
-        found = _at(week, price)
-        if spent(week, found) <= week.budget:
-            chosen, high = found, price
-        else:
-            low = price
-    return _first(week, np.argsort(chosen < 0, kind="stable"), np.where(chosen < 0, _at(week, low), chosen))
+    """The most value within budget and limits: the linear programme (HiGHS), whose few members
+    that are split between coupons get the first that fits."""
+    members, coupons = week.value.shape
+    each = sparse.kron(sparse.eye_array(members), np.ones((1, coupons)))
+    limits = sparse.kron(np.ones((1, members)), sparse.eye_array(coupons))
+    rows = sparse.vstack((each, limits, sparse.csr_array(week.cost.reshape(1, -1))), format="csr")
+    bounds = np.r_[np.ones(members), np.full(coupons, week.limit), week.budget]
+    found = linprog(-week.value.ravel(), A_ub=rows, b_ub=bounds, bounds=(0, 1), method="highs")
+    share = found.x.reshape(members, coupons)
+    best = np.where(share.max(axis=1) > 0.01, share.argmax(axis=1), -1)
+    return _first(week, np.argsort(-share.max(axis=1), kind="stable"), best)
 
 
 def best_for_each(week: Week) -> Chosen:
     """Everybody's best coupon, whatever it costs, the most valuable first."""
-    return _first(week, np.argsort(-week.value.max(axis=1), kind="stable"), _at(week, 0.0))
+    return _first(week, np.argsort(-week.value.max(axis=1), kind="stable"), _best(week))
 
 
 def first_come(week: Week) -> Chosen:
     """Everybody's best coupon, in the order of the members."""
-    return _first(week, np.arange(len(week.value)), _at(week, 0.0))
+    return _first(week, np.arange(len(week.value)), _best(week))
 
 
 def by_lot(week: Week, rng: np.random.Generator) -> Chosen:
@@ -69,17 +70,17 @@ earned: Callable[[Doubles, Chosen], float] = _sum
 """what a plan earns at these values"""
 
 
-def _at(week: Week, price: float) -> Chosen:
-    net = week.value - price * week.cost
-    best = net.argmax(axis=1)
-    return np.where(net.max(axis=1) > 0, best, -1)
+def _best(week: Week) -> Chosen:
+    return np.where(week.value.max(axis=1) > 0, week.value.argmax(axis=1), -1)
 
 
 def _first(week: Week, order: NDArray[np.int64], wanted: Chosen) -> Chosen:
-    """Who comes while there is money for them."""
-    chosen, left = np.full(len(wanted), -1), week.budget
+    """Who comes while there is money for them, and a coupon."""
+    chosen, budget = np.full(len(wanted), -1), week.budget
+    left = np.full(week.value.shape[1], week.limit)
     for member in order:
         coupon = wanted[member]
-        if coupon >= 0 and week.cost[member, coupon] <= left:
-            chosen[member], left = coupon, left - week.cost[member, coupon]
+        if coupon >= 0 and left[coupon] and week.cost[member, coupon] <= budget:
+            chosen[member], budget = coupon, budget - week.cost[member, coupon]
+            left[coupon] -= 1
     return chosen
