@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.optimize import linprog
 
 Doubles = NDArray[np.float64]
 Chosen = NDArray[np.int64]
@@ -26,18 +24,35 @@ class Week:
     """pushes of one coupon"""
 
 
+STEPS = 400
+
+
 def plan(week: Week) -> Chosen:
-    """The most value within budget and limits: the linear programme (HiGHS), whose few members
-    that are split between coupons get the first that fits."""
+    """The most value within budget and limits: everybody's best at the prices of money and coupons.
+
+    Prices follow demand with falling steps (subgradient of the Lagrangian dual); of the plans on
+    the way the best counts.
+    """
     members, coupons = week.value.shape
-    each = sparse.kron(sparse.eye_array(members), np.ones((1, coupons)))
-    limits = sparse.kron(np.ones((1, members)), sparse.eye_array(coupons))
-    rows = sparse.vstack((each, limits, sparse.csr_array(week.cost.reshape(1, -1))), format="csr")
-    bounds = np.r_[np.ones(members), np.full(coupons, week.limit), week.budget]
-    found = linprog(-week.value.ravel(), A_ub=rows, b_ub=bounds, bounds=(0, 1), method="highs")
-    share = found.x.reshape(members, coupons)
-    best = np.where(share.max(axis=1) > 0.01, share.argmax(axis=1), -1)
-    return _first(week, np.argsort(-share.max(axis=1), kind="stable"), best)
+    room = np.r_[np.full(coupons, float(week.limit)), week.budget]
+    unit = float(np.maximum(week.value, 0).max(axis=1).mean()) or 1.0
+    price = np.zeros(coupons + 1)
+    scale = np.r_[np.ones(coupons), 1 / week.cost.mean()]  # what a push uses of each
+    best, most = np.full(members, -1), 0.0
+    for step in range(STEPS):
+        net = week.value - price[:coupons] - price[coupons] * week.cost
+        wanted = net.argmax(axis=1)
+        gain = net.max(axis=1)
+        chosen = np.where(gain > 0, wanted, -1)
+        if step % 10 == 9:
+            found = _first(week, np.argsort(-gain, kind="stable"), _or_worth(week, chosen))
+            if (value := earned(week.value, found)) > most:
+                best, most = found, value
+        used = np.r_[
+            np.bincount(chosen[chosen >= 0], minlength=coupons), spent(week, chosen)
+        ]
+        price = np.maximum(price + unit / (step + 5) ** 0.6 * scale * (used / room - 1), 0)
+    return best
 
 
 def best_for_each(week: Week) -> Chosen:
@@ -68,6 +83,11 @@ def _sum(table: Doubles, chosen: Chosen) -> float:
 
 earned: Callable[[Doubles, Chosen], float] = _sum
 """what a plan earns at these values"""
+
+
+def _or_worth(week: Week, chosen: Chosen) -> Chosen:
+    """Who gets nothing at these prices waits for what is left over."""
+    return np.where(chosen < 0, _best(week), chosen)
 
 
 def _best(week: Week) -> Chosen:
