@@ -18,6 +18,7 @@ import demo.run
 import serving.cli
 import serving.doors.cli
 import training.cli
+import training.redemption.cli
 from campaigns.retention import forget_plans
 from composition import Settings, campaign_composition, clock, load_settings, serving_composition
 from recsys import artifact
@@ -35,6 +36,7 @@ app = typer.Typer(
     help="Guess you like (猜你喜欢): what each member gets to see, and one coupon a week.",
 )
 app.add_typer(training.cli.app)
+app.add_typer(training.redemption.cli.app)
 app.add_typer(serving.cli.app)
 app.add_typer(serving.doors.cli.app, name="keys")
 

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 import campaigns.app
 import serving.cli
 from campaigns.definition import Campaign
+from campaigns.erasing import forget_member
 from campaigns.run import Composition as CampaignComposition
 from campaigns.settings import CampaignSettings
 from campaigns.valuation import ModelOffers
@@ -114,9 +116,14 @@ def clock(start: str | None, begun: float | None = None) -> Callable[[], datetim
 def serving_composition(settings: Settings) -> serving.cli.Composition:
     """What serving needs; its process also answers the links that messages carry."""
 
+    def campaigning(now: Callable[[], datetime], simulated: bool) -> CampaignComposition:
+        return campaign_composition(settings, now, name="simulated" if simulated else "system")
+
     def pages(now: Callable[[], datetime], simulated: bool) -> APIRouter:
-        name = "simulated" if simulated else "system"
-        return campaigns.app.routes(campaign_composition(settings, now, name=name))
+        return campaigns.app.routes(campaigning(now, simulated))
+
+    def forget(now: Callable[[], datetime], simulated: bool) -> Callable[[str], None]:
+        return partial(forget_member, campaigning(now, simulated))
 
     return serving.cli.Composition(
         settings=settings.serving,
@@ -125,6 +132,7 @@ def serving_composition(settings: Settings) -> serving.cli.Composition:
         terms=settings.terms,
         clock=clock,
         pages=pages,
+        forget=forget,
         worker=served,
         export=os.environ.__setitem__,
     )

@@ -29,7 +29,8 @@ class CampaignSettings(BaseModel):
     coupon_value: Annotated[float, Field(ge=0)] = 1.0
     """Assumed discount of one redeemed coupon, where coupons carry no face value."""
     redemption_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Assumed share of the members who buy in a coupon's scope that use the coupon."""
+    """Assumed share of the members who buy in a coupon's scope that use the coupon, where the model
+    learned none."""
     incremental_share: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Assumed share of those orders that would not have been placed without it."""
     sender: str = "Your shop <shop@example.invalid>"

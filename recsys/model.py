@@ -15,6 +15,7 @@ from recsys.coupons import Coupon
 from recsys.errors import ModelError
 from recsys.features import Floats
 from recsys.ids import IdIndex
+from recsys.redeeming import Redeeming
 from recsys.scoring import Blend, ClockCurve, Weights
 from recsys.search import FILE, SearchIndex
 
@@ -95,6 +96,8 @@ class Model:
     """shape (products + 1,)"""
     scope_coupons: NDArray[np.int32]
     """the coupons (rows of `coupons`) that each product counts for"""
+    redeeming: Redeeming | None
+    """who redeems them; None where the shop has no coupons, or the model is older than that"""
     once: NDArray[np.float16] | None = None
     """shape (2, products): static logit and interval in days for a member of whom nothing is known
     but that they have just ordered it; what is bought for good is hardly bought again"""
@@ -155,6 +158,7 @@ class Model:
                 attributes=_attributes(manifest["attributes"], arrays),
                 once=arrays.get("once"),  # type: ignore[arg-type]
                 search=_search(artifact),
+                redeeming=Redeeming.from_artifact(manifest, arrays),
                 **{name: arrays[name] for name in _PLAIN},  # type: ignore[arg-type]
             )
         except (KeyError, TypeError) as error:

@@ -18,7 +18,7 @@ class Worth(NamedTuple):
     """For some members and all coupons of the model."""
 
     probability: Floats
-    """shape (members, coupons): the member redeems it within the model's horizon"""
+    """shape (members, coupons): the member redeems it, if pushed with it"""
     value: Floats
     """shape (members, coupons): expected incremental profit in money"""
 
@@ -44,13 +44,22 @@ def affinity(model: Model, members: NDArray[np.int32], *, now: float) -> Floats:
     return (-np.expm1(missed) * visit).astype(np.float32)
 
 
+def redeemed(model: Model, members: NDArray[np.int32], terms: Terms, *, now: float) -> Floats:
+    """shape (members, coupons): the chance that a member who is pushed with a coupon redeems it, as
+    it was learned from redemptions; an assumed share of those who buy in its scope where none
+    were."""
+    if model.redeeming is not None:
+        return model.redeeming.of_coupons(members, now=now)
+    return affinity(model, members, now=now) * np.float32(terms.redemption_rate)
+
+
 def worth(model: Model, members: NDArray[np.int32], terms: Terms, *, now: float) -> Worth:
     """Rank coupons for members by expected incremental profit.
 
     No randomised control is needed: only `incremental_share` of the redeemed orders count as
     gained, at the member's mean order, and the discount is given on all of them.
     """
-    probability = affinity(model, members, now=now) * np.float32(terms.redemption_rate)
+    probability = redeemed(model, members, terms, now=now)
     order = np.asarray(model.order_amount[members])[:, None]
     discount = np.empty_like(probability)
     for at, coupon in enumerate(model.coupons):

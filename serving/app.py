@@ -77,6 +77,8 @@ class Service:
     now: Callable[[], datetime]
     folder: Path | None = None
     """where keys and signing secrets lie; without one there are none, and the doors are open"""
+    forget: Callable[[str], None] = lambda member_id: None
+    """makes others forget an erased member, too"""
 
 
 class _Live:
@@ -336,7 +338,12 @@ def create_app(service: Service) -> FastAPI:
         return Told(accepted=len(body.products), unknown=unknown)
 
     app.include_router(
-        members.routes(lambda: live.feed, microseconds, future_seconds=settings.future_seconds)
+        members.routes(
+            lambda: live.feed,
+            microseconds,
+            future_seconds=settings.future_seconds,
+            forget=service.forget,
+        )
     )
     app.include_router(
         health.routes(lambda: app.state.unready, lambda: live, metrics=metrics, now=service.now)
@@ -345,7 +352,7 @@ def create_app(service: Service) -> FastAPI:
 
 
 def request_ids() -> Callable[[], str]:
-    """Ids that no other worker gives; a system call for each would take a twentieth of an answer."""
+    """Ids that no other worker gives; a system call would take a twentieth of it."""
     numbers = map(f"{secrets.token_hex(8)}{{:016x}}".format, itertools.count())
     return numbers.__next__
 

@@ -59,6 +59,8 @@ class Composition:
     """makes a clock that starts at an instant, or the system's"""
     pages: Callable[[Callable[[], datetime], bool], APIRouter]
     """what others answer in this process, under a clock and whether that clock is simulated"""
+    forget: Callable[[Callable[[], datetime], bool], Callable[[str], None]]
+    """makes others forget a member, likewise"""
     worker: Callable[[str | None, float], FastAPI]
     """makes the whole service in a new process: the clock's start, and the monotonic second at
     which it began to tick; a function that is found by its name"""
@@ -75,7 +77,10 @@ class Composition:
     ) -> FastAPI:
         """The whole service under a clock, behind the doors that the folder's keys open."""
         folder = self.folder if has_doors else None
-        service = Service(self.models, self.feed_url, self.settings, self.terms, now, folder)
+        forget = self.forget(now, simulated)
+        service = Service(
+            self.models, self.feed_url, self.settings, self.terms, now, folder, forget
+        )
         app = create_app(service)
         app.include_router(self.pages(now, simulated))
         return app

@@ -1,5 +1,6 @@
 """The shop's server tells who a visitor turned out to be, and which member is to be forgotten."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
@@ -35,9 +36,16 @@ class Erased(BaseModel):
 
 
 def routes(
-    feed: Callable[[], WatchedFeed], now: Callable[[], int], *, future_seconds: float
+    feed: Callable[[], WatchedFeed],
+    now: Callable[[], int],
+    *,
+    future_seconds: float,
+    forget: Callable[[str], None],
 ) -> APIRouter:
-    """Both change what the next request gets, in every worker. `now` in microseconds."""
+    """Both change what the next request gets, in every worker. `now` in microseconds.
+
+    forget: makes others forget a member, too; it may wait for a database.
+    """
     router = APIRouter()
 
     @router.post("/v1/visitors/{visitor_id:path}/identify")
@@ -50,12 +58,14 @@ def routes(
 
     @router.delete("/v1/members/{member_id:path}")
     async def delete_member(member_id: PathId) -> Erased:
-        """A member is a stranger from now on; the next drain takes them out of the dataset."""
+        """A member is a stranger from now on, and gets no more messages; the next drain takes them
+        out of the dataset. After an error send it again."""
         at = now()
         # an event that was accepted already may carry an instant that is still to come
         until = at + round(future_seconds * 1_000_000)
         await feed().feed.erase(member_id, event_id=f"erase-{uuid4().hex}", until=until, now=at)
         await feed().hear()
+        await asyncio.to_thread(forget, member_id)
         return Erased(until=datetime.fromtimestamp(until / 1_000_000, UTC))
 
     return router

@@ -1,14 +1,17 @@
 """What is answered when something is wrong: which field, and what mends it."""
 
+import logging
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from recsys.errors import FeedError
+from recsys.errors import FeedError, LedgerError
 from serving.doors.access import DeniedError
 from serving.schemas import Problem
+
+log = logging.getLogger(__name__)
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem} for status in (400, 401, 403, 404, 413, 422, 429, 503)
@@ -31,6 +34,7 @@ def answer_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(FeedError, _unavailable)
+    app.add_exception_handler(LedgerError, _unavailable)
 
 
 def _problem(status: int, problem: Problem, headers: Any = None) -> Response:
@@ -66,4 +70,7 @@ async def _denied(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    return _problem(503, Problem(detail="the feed cannot be reached now; send it again"))
+    if isinstance(error, LedgerError):
+        log.error("the ledger fails: %s", error)
+    what = "ledger" if isinstance(error, LedgerError) else "feed"
+    return _problem(503, Problem(detail=f"the {what} cannot be reached now; send it again"))

@@ -26,6 +26,10 @@ from training.config import TrainingSettings
 from training.evidence import Facts
 from training.parallel import in_order, spans
 from training.ranker import CHUNK, Ranker, rank
+from training.redemption.campaigns import load as load_campaigns
+from training.redemption.fold import redeeming
+from training.redemption.knowledge import known
+from training.redemption.learn import learn
 from training.shop import Past, Shop, load
 from training.sources import together
 from training.sources.together import Counts
@@ -102,6 +106,13 @@ def _train(
     best_first = np.argsort(-arrays["product_static"].astype(np.float32), kind="stable")
     arrays["search_order"] = best_first.astype(np.int32)
     described = [shown.described[row] for row in best_first]
+    redemption = None
+    if dataset.has("coupons"):
+        progress("learning who redeems coupons")
+        campaigns = load_campaigns(dataset, shop, before=as_of)
+        taught = learn(shop, campaigns, day)
+        redemption = taught.to_json()
+        arrays |= redeeming(known(shop, campaigns, day), taught).arrays()
     progress("writing the model")
     manifest = {
         "as_of": date(day),
@@ -118,6 +129,7 @@ def _train(
         "gate": {"recall": learned.recall, "current": current},
         "blend": blend_to_json(blend),
         "coupons": shelf.coupons(dataset),
+        "redemption": redemption,
         "attributes": shown.attributes,
     }
     return artifact.write(models, manifest, arrays, {search.FILE: search.index(described)})

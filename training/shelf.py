@@ -51,7 +51,7 @@ def shelf(dataset: Dataset, shop: Shop, as_of: datetime | None) -> Shelf:
             "groups": Labels.build(rows["group_id"].to_list()).codes,
             "prices": rows["price"].cast(pl.Float64).fill_null(float("nan")).to_numpy(),
             "sellable": rows["in_stock"].fill_null(True).to_numpy(),
-            **_scopes(dataset, shop, rows),
+            **scopes(dataset, shop, rows),
         },
         list(attributes),
         [Description(*one) for one in rows.select(Description._fields).fill_null("").iter_rows()],
@@ -89,10 +89,10 @@ def coupons(dataset: Dataset) -> list[dict[str, object]]:
         (pl.col(name).dt.epoch("us") / _DAY_US).alias(name)
         for name in ("valid_from", "valid_until")
     ]
-    return list(_listed(dataset).with_columns(days).iter_rows(named=True))
+    return list(listed(dataset).with_columns(days).iter_rows(named=True))
 
 
-def _listed(dataset: Dataset) -> pl.DataFrame:
+def listed(dataset: Dataset) -> pl.DataFrame:
     """Coupons by campaign, sorted; a campaign's dates bound the coupon's."""
     placed = dataset.read("campaign_coupons").select("coupon_id", "campaign_id").unique()
     dates = dataset.read("campaigns").select("campaign_id", "starts_at", "ends_at")
@@ -111,11 +111,11 @@ def _listed(dataset: Dataset) -> pl.DataFrame:
     )
 
 
-def _scopes(dataset: Dataset, shop: Shop, products: pl.DataFrame) -> dict[str, Array]:
+def scopes(dataset: Dataset, shop: Shop, products: pl.DataFrame) -> dict[str, Array]:
     """For each product row, the rows of `coupons` whose scope has it."""
-    entries = _listed(dataset).select("coupon_id", "campaign_id").with_row_index("coupon")
-    scopes = dataset.read("coupon_products").rename({"campaign_id": "scope_campaign"})
-    joined = entries.join(scopes, on="coupon_id").filter(
+    entries = listed(dataset).select("coupon_id", "campaign_id").with_row_index("coupon")
+    named_by = dataset.read("coupon_products").rename({"campaign_id": "scope_campaign"})
+    joined = entries.join(named_by, on="coupon_id").filter(
         pl.col("scope_campaign").is_null() | (pl.col("scope_campaign") == pl.col("campaign_id"))
     )
     rows = products.with_row_index("product").select("product", "product_id", "category")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from campaigns.instants import to_micros
 from campaigns.ledger.ledger import Ledger, wait_for_claims
@@ -46,15 +46,22 @@ def prefer(ledger: Ledger, member_id: str, changes: Mapping[str, Change], *, now
     with ledger.writing() as connection:
         wait_for_claims(connection)
         for channel, change in changes.items():
-            said = {"person": person, "channel": channel, "now": at, "source": SOURCE}
             if change.push is not None:
-                connection.execute(_SAY, said | {"granted": int(change.push)})
+                say(connection, person, channel, change.push, at=at, source=SOURCE)
             if change.language is not None:
+                said = {"person": person, "channel": channel, "now": at, "source": SOURCE}
                 connection.execute(_SPEAK, said | {"language": change.language})
 
 
-# What is said last counts, also where another machine's clock was ahead: never at an instant
-# before that of what it takes back.
+def say(
+    connection: Connection, person: str, channel: str, granted: bool, *, at: int, source: str
+) -> None:
+    """Add a yes or a no. What is said last counts, also where another machine's clock was ahead:
+    never at an instant before that of what it takes back."""
+    said = {"person": person, "channel": channel, "now": at, "source": source}
+    connection.execute(_SAY, said | {"granted": int(granted)})
+
+
 _SAY = text("""
 INSERT INTO consent (person, channel, granted, at, recorded_at, source)
 SELECT :person, :channel, :granted, CASE WHEN latest >= :now THEN latest + 1 ELSE :now END,

@@ -180,6 +180,7 @@ COUPONS = Table(
         Column("kind", allowed=COUPON_KINDS),
         Column("value", NUMBER, minimum=0),
         Column("min_spend", NUMBER, minimum=0),
+        Column("min_quantity", NUMBER, minimum=1),
         _at("valid_from"),
         _at("valid_until", ends=True),
         Column("cost", NUMBER, minimum=0),

@@ -20,8 +20,14 @@ ALL = np.arange(40, dtype=np.int32)
 
 
 @pytest.fixture(scope="module")
-def model(small_model: Path) -> Model:
+def taught(small_model: Path) -> Model:
     return open_current(small_model / "models")
+
+
+@pytest.fixture(scope="module")
+def model(taught: Model) -> Model:
+    """One that learned nothing of coupons."""
+    return dataclasses.replace(taught, redeeming=None)
 
 
 def coupons_of(model: Model, product: int) -> Iterator[int]:
@@ -108,6 +114,16 @@ def test_worth_is_what_a_pencil_says(model: Model) -> None:
             assert found.probability[member, at[key]] == pytest.approx(chance, rel=1e-5)
             expected = chance * (0.8 * 0.25 * order - off) - cost
             assert found.value[member, at[key]] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_what_was_learned_of_redeeming_stands_in_place_of_the_assumption(taught: Model) -> None:
+    assert taught.redeeming is not None
+    learned = taught.redeeming.of_coupons(ALL, now=NOW)
+    found = offers.worth(taught, ALL, TERMS, now=NOW)
+    np.testing.assert_array_equal(found.probability, learned)
+    assert 0 < learned.max() < 1
+    other = dataclasses.replace(TERMS, redemption_rate=0.9)
+    np.testing.assert_array_equal(offers.worth(taught, ALL, other, now=NOW).value, found.value)
 
 
 @pytest.mark.parametrize("change", [{"value": 5.0}, {"cost": 9.0}])

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from recsys.errors import LedgerError
 from tests.redis_server import RedisServer
 from tests.serving.doors.shop import Shop, bearer, behind_doors
 from tests.serving.live import event, in_process, items, products, send, service
@@ -159,6 +161,25 @@ async def test_only_the_shops_server_identifies_and_erases(
 async def status(shop: Shop, method: str, path: str, body: Any, text: str) -> int:
     answer = await shop.client.request(method, path, json=body, headers=bearer(text))
     return answer.status_code
+
+
+async def test_others_forget_an_erased_member_too_and_what_fails_is_said(
+    small_model: Path, tmp_path: Path
+) -> None:
+    forgotten: list[str] = []
+
+    def forget(member: str) -> None:
+        if forgotten:
+            raise LedgerError("it is locked")
+        forgotten.append(member)
+
+    of = replace(service(small_model, str(tmp_path / "feed.db")), forget=forget)
+    async with in_process(of) as client:
+        await erase(client, ANN)
+        assert forgotten == [ANN]
+        answer = await client.delete(f"/v1/members/{BOB}")
+        assert answer.status_code == 503
+        assert answer.json()["detail"] == "the ledger cannot be reached now; send it again"
 
 
 @pytest.mark.slow

@@ -82,6 +82,32 @@ def test_a_price_is_the_median_of_sales_before_the_instant(dataset: Dataset) -> 
     assert row["valid_from"] < as_of
 
 
+def test_a_manufacturers_coupon_is_worth_what_the_till_took_off(dataset: Dataset) -> None:
+    """Read out of its number; checked against the lines of the baskets that it was redeemed in."""
+    coupons = dataset.read("coupons")
+    stated = coupons.filter(pl.col("coupon_id").str.starts_with("5"))
+    assert stated["kind"].null_count() == 1  # 00: what the cashier decides
+    assert coupons.filter(pl.col("coupon_id").str.starts_with("1"))["kind"].is_null().all()
+    data = importer._data_folder()
+    day = pl.col("transaction_timestamp").dt.date().alias("day")
+    lines = pl.scan_parquet(data / "transactions.parquet").filter(pl.col("coupon_disc") > 0)
+    taken = (
+        pl.scan_parquet(data / "coupon_redemptions.parquet")
+        .with_columns(pl.col("redemption_date").cast(pl.Date).alias("day"))
+        .join(pl.scan_parquet(data / "coupons.parquet"), on=["coupon_upc", "campaign_id"])
+        .join(lines.with_columns(day), on=["household_id", "product_id", "day"])
+        .select(pl.col("coupon_upc").cast(pl.String).alias("coupon_id"), "coupon_disc")
+        .collect()
+        .join(stated.filter(pl.col("kind") == "amount"), on="coupon_id")
+    )
+    assert taken.height > 1_000
+    exact = (taken["coupon_disc"] - taken["value"]).abs() < 0.005
+    assert exact.mean() > 0.9
+    of_code = taken.with_columns(exact.alias("exact")).group_by(pl.col("coupon_id").str.slice(-2))
+    often = of_code.agg(pl.len(), pl.col("exact").mean()).filter(pl.col("len") >= 10)
+    assert (often["exact"] > 0.6).all(), "every code, and not the common ones alone"
+
+
 def test_promotions_run_in_the_weeks_that_purchases_show(dataset: Dataset) -> None:
     weeks = (
         pl.scan_parquet(importer._data_folder() / "transactions.parquet")

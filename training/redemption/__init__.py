@@ -1,0 +1,1 @@
+"""Who redeems which coupon, learned from the campaigns that have ended."""
