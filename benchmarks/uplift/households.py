@@ -22,7 +22,7 @@ SCOPES = 10
 """departments, those in most baskets first; each has a coupon"""
 FIRST = datetime(2017, 4, 3)  # noqa: DTZ001 - the tables have no zone
 """a Monday, with a quarter of a year before it"""
-WEEKS = 27
+WEEKS = 38
 """the last one is planned, those before it are history"""
 DAYS = 90
 """looked back"""

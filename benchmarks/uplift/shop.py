@@ -22,7 +22,7 @@ from benchmarks.uplift.households import HIDDEN, KNOWN, Households
 Doubles = NDArray[np.float64]
 
 FORMS = 8
-HIDDEN_SHARE = 0.25
+HIDDEN_SHARE = 0.2
 LEANING = 0.5
 """standard deviation of the logit's move between households and coupons"""
 MOVES = (0.35, 0.65)
