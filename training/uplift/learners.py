@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 from scipy.special import logit
+from sklearn.linear_model import lasso_path
 
 from recsys.uplift import Basis, Effect, Line, basis_of
 from training.uplift.trial import Trial
@@ -13,7 +16,9 @@ from training.uplift.trial import Trial
 Doubles = NDArray[np.float64]
 
 PENALTIES = np.logspace(-3, 2, 21)
-"""times the rows: from hardly any shrinkage to next to nothing left"""
+"""beside columns of square sum 1: from hardly any shrinkage to next to nothing left"""
+SPARSE = np.logspace(0, -2, 60)
+"""parts of the penalty that leaves nothing"""
 RAREST = 0.02
 """chance: an estimate below it, or above its counterpart, is not taken at its word"""
 
@@ -104,17 +109,17 @@ def residual(of: Lesson) -> Effect:
 
 
 def products(of: Lesson) -> Effect:
-    """The same with products of two features."""
-    return Effect(of.basis, ridge(of.columns, *_left(of)))
+    """The same with products of two features, of which few matter."""
+    return Effect(of.basis, lasso(of.columns, *_left(of)))
 
 
 def odds(of: Lesson) -> Effect:
     """The same on the scale of odds, where a push moves the undecided most: one Newton step of
-    the logistic regression. For outcomes of 0 and 1 alone."""
+    the logistic regression. For outcomes of 0 and 1."""
     chance = np.clip(of.expected, RAREST, 1 - RAREST)
     spread = chance * (1 - chance)
     target, weight = _left(of)
-    move = ridge(of.columns, target / spread, weight * spread)
+    move = lasso(of.columns, target / spread, weight * spread)
     # before the draw, a member stands a part of the move above where none is pushed
     middle = logit(chance) + (of.trial.outcome - of.expected) / spread
     base = ridge(of.columns, middle - of.draw * move.of(of.columns), spread)
@@ -146,27 +151,69 @@ def scores(of: Lesson, trial: Trial) -> Doubles:
 def ridge(columns: Doubles, target: Doubles, weight: Doubles | None = None) -> Line:
     """Least squares, shrunk to the mean as far as generalised cross-validation says (Golub, Heath
     & Wahba 1979), every column on the same scale. weight: shape (rows,), above 0."""
-    weight = np.ones(len(target)) if weight is None else weight
-    total = weight.sum()
-    centre, mean = weight @ columns / total, float(weight @ target / total)
-    inner = (columns - centre) * np.sqrt(weight / total)[:, None]
-    scale = np.sqrt((inner**2).sum(axis=0))
-    scale = np.where(scale > 1e-9, scale, np.inf)
-    inner /= scale
-    left = (target - mean) * np.sqrt(weight / total)
-    values, vectors = np.linalg.eigh(inner.T @ inner)
+    sums = _sums(columns, target, weight)
+    values, vectors = np.linalg.eigh(sums.inner)
     values = np.maximum(values, 0.0)
-    along = vectors.T @ (inner.T @ left)
-    best, least = np.zeros_like(along), np.inf
-    for penalty in PENALTIES:
-        shrunk = along / (values + penalty)
-        explained = 2 * along @ shrunk - values @ shrunk**2
-        free = len(target) - 1 - (values / (values + penalty)).sum()
-        loss = (left @ left - explained) / max(free, 1.0) ** 2
-        if loss < least:
-            best, least = shrunk, loss
-    weights = vectors @ best / scale
-    return Line(weights, mean - float(centre @ weights))
+    along = vectors.T @ sums.across
+    shrunk = along / (values + PENALTIES[:, None])
+    explained = 2 * shrunk @ along - shrunk**2 @ values
+    used = (values / (values + PENALTIES[:, None])).sum(axis=1)
+    return sums.line(vectors @ shrunk[_least(sums, explained, used)])
+
+
+def lasso(columns: Doubles, target: Doubles, weight: Doubles | None = None) -> Line:
+    """The same with most weights 0, for many columns of which few matter (Tibshirani 1996; a
+    column that is used counts as one: Zou, Hastie & Tibshirani 2007, arXiv 0712.0881)."""
+    sums = _sums(columns, target, weight)
+    if not sums.across.any():
+        return sums.line(sums.across)
+    # lasso_path wants rows: any root of the sums has the same solution, at the same penalties
+    root = np.linalg.cholesky(sums.inner + 1e-9 * np.eye(len(sums.inner))).T
+    penalties = np.abs(sums.across).max() / len(root) * SPARSE
+    _, found, _ = lasso_path(
+        root, solve_triangular(root.T, sums.across, lower=True),
+        precompute=sums.inner, Xy=sums.across, alphas=penalties,
+    )  # fmt: skip
+    explained = 2 * sums.across @ found - (found * (sums.inner @ found)).sum(axis=0)
+    used = (found != 0).sum(axis=0).astype(np.float64)
+    return sums.line(found[:, _least(sums, explained, used)])
+
+
+class _Sums(NamedTuple):
+    """Weighted products of columns with mean 0 and square sum 1, and of the target with them."""
+
+    inner: Doubles
+    across: Doubles
+    target: float
+    """its own square"""
+    rows: int
+    centre: Doubles
+    scale: Doubles
+    mean: float
+
+    def line(self, weights: Doubles) -> Line:
+        """On the columns as they were."""
+        weights = weights / self.scale
+        return Line(weights, self.mean - float(self.centre @ weights))
+
+
+def _sums(columns: Doubles, target: Doubles, weight: Doubles | None) -> _Sums:
+    share = np.full(len(target), 1 / len(target)) if weight is None else weight / weight.sum()
+    centre, mean = share @ columns, float(share @ target)
+    inner = (columns - centre) * np.sqrt(share)[:, None]
+    scale = np.sqrt((inner**2).sum(axis=0))
+    scale = np.where(scale > 1e-9, scale, np.inf)  # a constant column gets no weight
+    inner /= scale
+    left = (target - mean) * np.sqrt(share)
+    return _Sums(
+        inner.T @ inner, inner.T @ left, float(left @ left), len(target), centre, scale, mean
+    )
+
+
+def _least(sums: _Sums, explained: Doubles, used: Doubles) -> int:
+    """Which of the fits generalised cross-validation chooses; shape (fits,) each."""
+    free = np.maximum(sums.rows - 1 - used, 1.0)
+    return int(((sums.target - explained) / free**2).argmin())
 
 
 def _left(of: Lesson) -> tuple[Doubles, Doubles]:
