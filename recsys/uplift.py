@@ -130,7 +130,9 @@ class Effect:
     def to_json(self) -> dict[str, Any]:
         """What `from_json` reads."""
         return {
-            "basis": {field.name: _plain(getattr(self.basis, field.name)) for field in fields(Basis)},
+            "basis": {
+                field.name: _plain(getattr(self.basis, field.name)) for field in fields(Basis)
+            },
             "move": [self.move.weights.tolist(), self.move.constant],
             "held": self.held and [self.held.weights.tolist(), self.held.constant],
             "slope": self.slope,

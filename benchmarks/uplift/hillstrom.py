@@ -87,11 +87,16 @@ def table(found: Figures, chosen: list[str]) -> str:
     for name, values in found.items():
         less = np.array(values) - rule
         low, high = interval(less)
-        cells = ["–", "–"] if name == RULE else [f"{less.mean():+.4f}", f"{low:+.4f} to {high:+.4f}"]
+        cells = (
+            ["–", "–"] if name == RULE else [f"{less.mean():+.4f}", f"{low:+.4f} to {high:+.4f}"]
+        )
         lines.append(f"| {name} | {np.mean(values):.4f} | {' | '.join(cells)} |")
     low, high = interval(np.array(found[CHOSEN]))
     times = ", ".join(f"`{name}` {chosen.count(name)}" for name in dict.fromkeys(chosen))
-    lines += ["", f"{CHOSEN} itself: 95 % {low:.4f} to {high:.4f}. Chosen of {len(chosen)}: {times}."]
+    lines += [
+        "",
+        f"{CHOSEN} itself: 95 % {low:.4f} to {high:.4f}. Chosen of {len(chosen)}: {times}.",
+    ]
     return "\n".join(lines) + "\n"
 
 

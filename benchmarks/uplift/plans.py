@@ -48,9 +48,7 @@ def plan(week: Week) -> Chosen:
             found = _first(week, np.argsort(-gain, kind="stable"), _or_worth(week, chosen))
             if (value := earned(week.value, found)) > most:
                 best, most = found, value
-        used = np.r_[
-            np.bincount(chosen[chosen >= 0], minlength=coupons), spent(week, chosen)
-        ]
+        used = np.r_[np.bincount(chosen[chosen >= 0], minlength=coupons), spent(week, chosen)]
         price = np.maximum(price + unit / (step + 5) ** 0.6 * scale * (used / room - 1), 0)
     return best
 

@@ -5,7 +5,7 @@ Stated once, and not fitted to any learner:
 - A push moves its logit by a coupon's own mean, and by the household's leaning: FORMS random forms
   (a bend, a step or a product of two) of the known features, and HIDDEN_SHARE of the variance from
   what no learner sees: as many forms of hidden features, and something of each household's own.
-  So some orders are lost (a leaning below the mean), and sure buyers take the discount all the same.
+  So some orders are lost, and sure buyers take the discount all the same.
 - Who orders after a push redeems by a chance of their own, from thrift, a hidden habit and luck.
 - History is the weeks before: each week one coupon by lot for each household, HELD_OUT of them held
   out. An order is one draw with its chance: that is the noise.
@@ -76,9 +76,9 @@ def shop(real: Households, rng: np.random.Generator) -> Shop:
     known, hidden = _comparable(real.known), _comparable(real.hidden)
     own = rng.normal(size=known.shape[1])[None, :, None]  # of a household, for all weeks
     unseen = _comparable(_forms(hidden, rng)[..., None])[..., 0] + own
-    leaning = np.sqrt(1 - HIDDEN_SHARE) * _unit(_forms(known, rng)) + np.sqrt(
-        HIDDEN_SHARE
-    ) * _unit(unseen)
+    leaning = np.sqrt(1 - HIDDEN_SHARE) * _unit(_forms(known, rng)) + np.sqrt(HIDDEN_SHARE) * _unit(
+        unseen
+    )
     move = rng.uniform(*MOVES, coupons) + LEANING * leaning
     pushed = expit(logit(real.anyway) + move)
     thrift, habit = known[..., KNOWN.index("saved")], hidden[..., HIDDEN.index("coupons_used")]

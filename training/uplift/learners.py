@@ -55,7 +55,9 @@ def lesson(trial: Trial) -> Lesson:
     """What every learner starts from."""
     basis = basis_of(trial.features, trial.names)
     columns = basis.columns(trial.features)
-    pushed, held = (ridge(columns[arm], trial.outcome[arm]) for arm in (trial.pushed, ~trial.pushed))
+    pushed, held = (
+        ridge(columns[arm], trial.outcome[arm]) for arm in (trial.pushed, ~trial.pushed)
+    )
     expected = ridge(columns, trial.outcome).of(columns)
     return Lesson(trial, basis, columns, pushed, held, expected)
 

@@ -76,7 +76,8 @@ def uplift_at(score: Doubles, trial: Trial, *, share: float) -> float:
     that no order of the rows flatters a rule that knows two groups alone. Takes chances as equal.
     """
     pushed, held = (
-        float(trial.outcome[arm] @ _best(score[arm], share)) for arm in (trial.pushed, ~trial.pushed)
+        float(trial.outcome[arm] @ _best(score[arm], share))
+        for arm in (trial.pushed, ~trial.pushed)
     )
     return pushed - held
 
