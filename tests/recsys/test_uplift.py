@@ -22,7 +22,10 @@ def test_columns_are_features_then_steps_then_products() -> None:
     known = table()
     basis = basis_of(known, NAMES)
     assert [basis.label(at) for at in range(3)] == [*NAMES]
-    assert [basis.label(at).split(" > ")[0] for at in range(3, basis.plain)] == [*["spend"] * 4, "member"]
+    assert [basis.label(at).split(" > ")[0] for at in range(3, basis.plain)] == [
+        *["spend"] * 4,
+        "member",
+    ]
     assert [basis.label(at) for at in range(basis.plain, basis.size)] == ["spend × spend"]
     found = basis.columns(known)
     assert found.shape == (200, basis.size)

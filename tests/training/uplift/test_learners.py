@@ -83,7 +83,8 @@ def test_products_find_what_takes_two_features() -> None:
         np.corrcoef(EVERY[name](learned).of(found.features), truth)[0, 1]
         for name in ("residual", "products")
     )
-    assert wide > 0.9 > 0.5 > plain
+    assert wide > 0.9
+    assert plain < 0.5
 
 
 def test_odds_find_whom_a_push_moves() -> None:
@@ -104,7 +105,9 @@ def test_the_rule_finds_the_step() -> None:
 
 def test_a_rule_without_a_step_is_the_average() -> None:
     found = trial(lambda _: 1.0, rows=200, rng=np.random.default_rng(12))
-    same = lesson(type(found)(("one",), np.ones((200, 1)), found.pushed, found.chance, found.outcome))
+    same = lesson(
+        type(found)(("one",), np.ones((200, 1)), found.pushed, found.chance, found.outcome)
+    )
     np.testing.assert_allclose(
         EVERY["rule"](same).of(np.ones((3, 1))), EVERY["average"](same).of(np.ones((3, 1)))
     )
