@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from campaigns import pages
+from campaigns import account_pages, pages
 from campaigns.consent import import_consent
 from campaigns.definition import load_campaign
 from campaigns.explain import explain_member
 from campaigns.ledger.plans import latest_plan, live_plans
 from campaigns.plan import read_definition, read_plan
-from campaigns.run import Composition, plan_campaign, plan_renderer, send_plan
+from campaigns.run import Composition, plan_renderer, plan_together, send_plan, what_if
 from campaigns.verify import verify as verify_ledger
 from recsys.errors import CampaignError
 
@@ -29,16 +29,51 @@ PlanId = Annotated[
 
 
 @app.command()
-def plan(ctx: typer.Context, campaign_file: Path, as_json: Json = False) -> None:
-    """Choose one coupon for each member of a campaign's audience."""
+def plan(
+    ctx: typer.Context,
+    campaign_files: list[Path],
+    budget: Annotated[
+        float | None, typer.Option(help="Money that all these campaigns may spend together.")
+    ] = None,
+    ask: Annotated[
+        str | None,
+        typer.Option(
+            "--what-if", help="budget=A,B,C: what other budgets would earn. Plans nothing."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose one coupon of one campaign for each member, over all these campaigns together."""
     composition = _composition(ctx)
-    campaign = load_campaign(campaign_file).with_defaults(composition.settings)
+    settings, console = composition.settings, Console(soft_wrap=True)
+    campaigns = [load_campaign(file).with_defaults(settings) for file in campaign_files]
+    if ask is not None:
+        if budget is not None:
+            raise CampaignError("--what-if asks for budgets of its own; leave --budget out")
+        budgets = _budgets(ask)
+        with _busy("Asking", as_json):
+            found = what_if(composition, campaigns, budgets)
+        if as_json:
+            _print_json({"what_if": account_pages.outlook_facts(found, settings)})
+        else:
+            account_pages.show_outlooks(console, found, settings)
+        return
     with _busy("Planning", as_json):
-        made, new = plan_campaign(composition, campaign)
+        made = plan_together(composition, campaigns, budget=budget)
+    together = made[0][0].account
+    facts = [
+        pages.plan_facts(one, campaign, settings) | {"new": new}
+        for (one, new), campaign in zip(made, campaigns, strict=True)
+    ]
     if as_json:
-        _print_json(pages.plan_facts(made, campaign, composition.settings) | {"new": new})
-    else:
-        pages.show_plan(Console(soft_wrap=True), made, campaign, composition.settings, new=new)
+        _print_json(
+            (facts[0] if len(facts) == 1 else {"plans": facts})
+            | {"together": account_pages.account_facts(together, settings)}
+        )
+        return
+    for (one, new), campaign in zip(made, campaigns, strict=True):
+        pages.show_plan(console, one, campaign, settings, new=new)
+    account_pages.show_account(console, together, settings)
 
 
 @app.command()
@@ -75,10 +110,11 @@ def verify(ctx: typer.Context, as_json: Json = False) -> None:
 def why(ctx: typer.Context, member: str, plan_id: PlanId = None, as_json: Json = False) -> None:
     """Say what a plan decided for a member, and why."""
     composition = _composition(ctx)
-    explained = [
-        explain_member(composition, read_plan(one, composition.plans), member)
+    plans = [
+        read_plan(one, composition.plans)
         for one in ([plan_id] if plan_id else _live_or_latest(composition))
     ]
+    explained = [explain_member(composition, one, member, beside=plans) for one in plans]
     if as_json:
         _print_json({"plans": explained})
     else:
@@ -117,6 +153,18 @@ def consent_import(ctx: typer.Context, file: Path, as_json: Json = False) -> Non
         _print_json(asdict(done))
     else:
         pages.show_import(Console(soft_wrap=True), file, done)
+
+
+def _budgets(asked: str) -> list[float]:
+    name, _, numbers = asked.partition("=")
+    if name != "budget":
+        raise CampaignError(f"--what-if knows budget=A,B,C, not '{asked}'")
+    try:
+        return [float(number) for number in numbers.split(",")]
+    except ValueError:
+        raise CampaignError(
+            f"--what-if budget='{numbers}' must be numbers with commas between, such as 100,200"
+        ) from None
 
 
 def _composition(ctx: typer.Context) -> Composition:

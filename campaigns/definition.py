@@ -48,8 +48,10 @@ class Campaign(_Part):
     audience: str | None = None
     """filter over members' attributes and their past; without one, everyone"""
     coupons: FromCampaign | Annotated[list[str], Field(min_length=1)]
-    budget: Annotated[float, Field(ge=0)]
+    budget: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """in the shop's currency: what issuing the coupons may cost in all"""
+    min_sends: Annotated[int, Field(ge=1)] | None = None
+    """fewer are not worth running it for: then nobody gets it"""
     max_sends: Annotated[int, Field(ge=1)] | None = None
     max_per_coupon: Annotated[int, Field(ge=1)] | None = None
     holdout: Annotated[float, Field(ge=0, lt=1)] | None = None
@@ -61,6 +63,10 @@ class Campaign(_Part):
     def _whole(self) -> Self:
         if self.ends_at <= self.starts_at:
             raise ValueError("ends_at must be after starts_at")
+        if self.max_sends is not None and (self.min_sends or 0) > self.max_sends:
+            raise ValueError(
+                f"min_sends {self.min_sends} and max_sends {self.max_sends} contradict each other"
+            )
         if self.audience is not None:
             try:
                 parse(self.audience)

@@ -1,9 +1,10 @@
-"""Why a plan gave a member this coupon, or none."""
+"""Why a plan gave a member this coupon, or none, and what would have to change for another."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from campaigns.account import amount
 from campaigns.definition import Campaign
 from campaigns.instants import words
 from campaigns.ledger.consent import standings
@@ -14,13 +15,29 @@ from campaigns.run import Composition
 from campaigns.shop import campaign_coupons
 
 ALTERNATIVES = 5
+_BARRED = {
+    "no_consent": "they would have to consent to this channel",
+    "suppressed": "nothing can: a suppression is for good",
+    "already_sent": "nothing can: one push for each occasion",
+    "capped": "the campaign's window would have to reach past that",
+    "scheduled": "both campaigns would have to be planned together",
+    "held_out": "nothing can: the holdout is drawn once, to measure what pushes earn",
+}
+"""what would have to change, whatever a coupon is worth"""
+_LIKE = 1e-3
+"""of the choice's worth: a difference that prices are not exact to"""
 
 
-def explain_member(composition: Composition, plan: Plan, member: str) -> dict[str, Any]:
-    """The plan's row, what became of it, where the member stands, and their best coupons."""
+def explain_member(
+    composition: Composition, plan: Plan, member: str, *, beside: Sequence[Plan] = ()
+) -> dict[str, Any]:
+    """The plan's row, what became of it, where the member stands, and their best coupons.
+
+    beside: other plans; those that were made together with this one are compared with.
+    """
     definition = read_definition(plan, composition.plans)
     facts: dict[str, Any] = {"plan": plan.plan_id, "campaign": definition.campaign}
-    row = next((r for r in plan.rows.iter_rows(named=True) if r["member_id"] == member), None)
+    row = _row(plan, member)
     if row is None:
         return facts | {"decision": "not_considered", "reason": "not in the campaign's audience"}
     facts |= {key: row[key] for key in ("decision", "reason", "coupon_id", "expected_value", "arm")}
@@ -28,27 +45,90 @@ def explain_member(composition: Composition, plan: Plan, member: str) -> dict[st
         person = ledger.identity.person(member)
         outcome = outcomes(ledger, plan.plan_id).get(send_id(plan.occasion, person))
         standing = standings(ledger, definition.channel).get(person)
+    facts["to_change"] = _BARRED.get(row["decision"])
     facts["outcome"] = None if outcome is None else ": ".join(dict.fromkeys(outcome))
     facts["consent"] = standing is not None and standing.granted
     facts["suppressed"] = standing is not None and standing.suppressed
     ends = None if standing is None else standing.slot_end
     facts["last_push_ended"] = None if ends is None else words(ends)
-    facts["best_coupons"] = _best(composition, definition, member)
+    facts["best_coupons"] = _best(composition, plan, definition, member, beside=beside)
     return facts
 
 
-def _best(composition: Composition, definition: Campaign, member: str) -> list[dict[str, Any]]:
+def _row(plan: Plan, member: str) -> dict[str, Any] | None:
+    rows = plan.rows.filter(plan.rows["member_id"] == member)
+    return rows.row(0, named=True) if len(rows) else None
+
+
+def _best(
+    composition: Composition,
+    plan: Plan,
+    definition: Campaign,
+    member: str,
+    *,
+    beside: Sequence[Plan],
+) -> list[dict[str, Any]]:
+    """Those that earn something, by what they are worth after the prices that the plan kept."""
     coupons = campaign_coupons(definition, composition.dataset())
     source = composition.offers(definition, coupons, composition.now())
     offers = source.offers([member])
-    order = np.argsort(-offers.value[0], kind="stable")[:ALTERNATIVES].tolist()
-    return [
-        {
-            "coupon_id": offers.coupon_ids[column],
-            "value": float(offers.value[0, column]),
-            "probability": float(offers.probability[0, column]),
-            "why": source.explain(member, offers.coupon_ids[column]),
-        }
-        for column in order
-        if np.isfinite(offers.value[0, column])
-    ]
+    found: list[dict[str, Any]] = []
+    own = _row(plan, member) or {}
+    for column, coupon in enumerate(offers.coupon_ids):
+        value = float(offers.value[0, column])
+        if not value > 0 and coupon != own["coupon_id"]:
+            continue
+        cost = math.ceil(offers.cost[column] * composition.settings.minor_units - 1e-9)
+        pays = plan.account.charges(definition.campaign, coupon, cost)
+        found.append(
+            {
+                "coupon_id": coupon,
+                "value": value,
+                "probability": float(offers.probability[0, column]),
+                "why": source.explain(member, coupon),
+                "pays": pays,
+                "left": value - sum(pays.values()),
+                "barred": plan.account.closed(definition.campaign, coupon, cost),
+            }
+        )
+    best = _chosen(composition, [plan, *beside], plan, member)
+    found.sort(key=lambda one: (one["barred"] is not None, -one["left"], -one["value"]))
+    for one in found:
+        if own["arm"] is not None and one["coupon_id"] != own["coupon_id"]:
+            one["to_change"] = _to_change(one, best)
+    return found[:ALTERNATIVES]
+
+
+def _chosen(composition: Composition, plans: Sequence[Plan], of: Plan, member: str) -> float:
+    """What the member's choice is worth after the kept prices; 0 for nothing."""
+    for plan in plans:
+        row = _row(plan, member)
+        if plan.account != of.account or row is None:
+            continue
+        if row["decision"] == "kept":
+            return float(row["expected_value"])
+        if row["coupon_id"] is None:
+            continue
+        definition = read_definition(plan, composition.plans)
+        source = composition.offers(definition, [row["coupon_id"]], composition.now())
+        costs = dict(zip(source.offers([]).coupon_ids, source.offers([]).cost, strict=True))
+        cost = math.ceil(costs[row["coupon_id"]] * composition.settings.minor_units - 1e-9)
+        pays = plan.account.charges(row["campaign_id"], row["coupon_id"], cost)
+        return float(row["expected_value"] - sum(pays.values()))
+    return 0.0
+
+
+def _to_change(one: dict[str, Any], best: float) -> str:
+    """What would make this one the member's choice."""
+    if one["barred"] is not None:
+        return str(one["barred"])
+    short = max(best, 0.0) - one["left"]
+    if short <= _LIKE * best:
+        return "as good as the choice made: a lot decides between equals"
+    change = f"its value would have to rise by {amount(short)}"
+    dearest = max(one["pays"], key=one["pays"].__getitem__, default=None)
+    if dearest is not None and one["pays"][dearest] >= short:
+        rest = one["pays"][dearest] - short
+        change += f", or what it pays for {dearest} fall from {amount(one['pays'][dearest])} to "
+        change += f"{amount(rest)}, by raising that limit"
+    return change

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from campaigns.account import amount
 from campaigns.consent import Imported
 from campaigns.definition import Campaign
 from campaigns.message import Message
@@ -29,6 +30,10 @@ _DECISIONS = {
     "budget": "would need more budget",
     "coupon_limit": "would need more of their coupons",
     "campaign_limit": "are beyond the campaign's number of sends",
+    "minimum": "get none, for the campaign does not run",
+    "elsewhere": "get another campaign's push",
+    "kept": "have their slot kept for a campaign that is planned already",
+    "scheduled": "get an earlier campaign's push first",
 }
 _OUTCOMES = {
     "accepted": "sent",
@@ -136,6 +141,8 @@ def show_explanations(console: Console, member: str, plans: Sequence[dict[str, A
         said = _DECISIONS.get(facts["decision"], facts["decision"])
         console.print(f"[bold]Campaign {escape(facts['campaign'])}[/], plan {facts['plan']}")
         console.print(f"Members like {escape(member)} here {said}: {escape(facts['reason'])}")
+        if facts.get("to_change"):
+            console.print(f"To change it, {escape(facts['to_change'])}")
         if facts.get("coupon_id"):
             worth = f"{facts['expected_value']:.2f}"
             console.print(f"Coupon {escape(facts['coupon_id'])}, worth {worth}")
@@ -145,9 +152,13 @@ def show_explanations(console: Console, member: str, plans: Sequence[dict[str, A
             console.print(f"Last push ended {facts['last_push_ended']}")
         for one in facts.get("best_coupons", []):
             console.print(
-                f"  {one['value']:>8.2f}  {escape(one['coupon_id'])}  "
+                f"  {amount(one['value']):>8}  {escape(one['coupon_id'])}  "
                 f"({one['probability']:.1%})  {escape(one['why'])}"
             )
+            for name, paid in one["pays"].items():
+                console.print(f"  {amount(-paid):>8}    {escape(name)}")
+            if "to_change" in one:
+                console.print(f"              {escape(one['to_change'])}")
 
 
 def show_message(console: Console, title: str, message: Message) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 from pydantic import ValidationError
 
+from campaigns.account import Account
 from campaigns.definition import Campaign
 from campaigns.files import sync_folder, write_whole
 from campaigns.ledger.identity import send_id
@@ -21,6 +22,9 @@ from campaigns.ledger.purses import budget_purse, campaign_purse, coupon_purse, 
 from campaigns.settings import CampaignSettings
 from recsys.errors import CampaignError
 
+_ACCOUNT = "account"
+"""its key in the file's metadata"""
+
 SCHEMA: dict[str, pl.DataType] = {
     "member_id": pl.String(),
     "campaign_id": pl.String(),
@@ -28,7 +32,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "channel": pl.String(),
     "send_not_before": pl.Datetime("us", "UTC"),
     "send_not_after": pl.Datetime("us", "UTC"),
-    "expected_value": pl.Float64(),
+    "expected_value": pl.Float64(),  # of a slot that is kept: what keeping it is worth
     "cost": pl.Int64(),  # minor units
     "arm": pl.String(),  # treat, holdout; null where nobody asked
     "decision": pl.String(),
@@ -46,21 +50,25 @@ class Plan:
     occasion: str
     rows: pl.DataFrame
     """columns as in SCHEMA"""
+    account: Account
+    """what it came to, with all that were planned together; kept in the same file"""
 
     def counts(self) -> Counter[str]:
         """Members by decision."""
         return Counter(self.rows["decision"].to_list())
 
 
-def budget(campaign: Campaign, settings: CampaignSettings) -> int:
-    """The campaign's budget in minor units, rounded down."""
-    return math.floor(campaign.budget * settings.minor_units + 1e-9)
+def money(budget: float, settings: CampaignSettings) -> int:
+    """A budget in minor units, rounded down; CampaignError for one below zero."""
+    if not 0 <= budget < math.inf:
+        raise CampaignError(f"A budget of {budget:g} cannot be planned with; give 0 or more")
+    return math.floor(budget * settings.minor_units + 1e-9)
 
 
-def identify(rows: pl.DataFrame) -> tuple[str, bytes]:
+def identify(rows: pl.DataFrame, account: Account) -> tuple[str, bytes]:
     """A plan's id, and the file's content that the id is the hash of."""
     buffer = io.BytesIO()
-    rows.write_parquet(buffer)
+    rows.write_parquet(buffer, metadata={_ACCOUNT: account.model_dump_json()})
     content = buffer.getvalue()
     return hashlib.sha256(content).hexdigest()[:24], content
 
@@ -70,7 +78,7 @@ def write_plan(plan: Plan, campaign: Campaign, folder: Path) -> Path:
 
     The campaign's template is filled in whole: sending reads nothing that may change.
     """
-    plan_id, content = identify(plan.rows)
+    plan_id, content = identify(plan.rows, plan.account)
     path = folder / f"{plan_id}.parquet"
     write_whole(path.with_suffix(".json"), campaign.model_dump_json(indent=1).encode())
     write_whole(path, content)
@@ -106,11 +114,16 @@ def read_plan(plan_id: str, folder: Path) -> Plan:
     if hashlib.sha256(content).hexdigest()[:24] != plan_id:
         raise CampaignError(f"The plan {path} was changed or damaged; plan again")
     rows = pl.read_parquet(content)
+    try:
+        kept = pl.read_parquet_metadata(io.BytesIO(content))[_ACCOUNT]
+        account = Account.model_validate_json(kept)
+    except (KeyError, ValidationError):
+        raise CampaignError(f"The plan {path} is of another version; plan again") from None
     if not len(rows):
-        return Plan(plan_id, "", rows)
+        return Plan(plan_id, "", rows, account)
     first = rows.row(0, named=True)
     occasion = f"{first['campaign_id']}@{first['send_not_before']:%Y-%m-%dT%H:%M:%SZ}"
-    return Plan(plan_id, occasion, rows)
+    return Plan(plan_id, occasion, rows, account)
 
 
 def register_plan(
@@ -152,7 +165,7 @@ def purse_limits(
     issues: how often a coupon may be issued over all campaigns, for those that have a limit.
     """
     limits = {
-        budget_purse(campaign.campaign): budget(campaign, settings),
+        budget_purse(campaign.campaign): money(campaign.budget, settings),
         campaign_purse(campaign.campaign): campaign.max_sends or UNLIMITED,
     }
     for coupon in coupons:

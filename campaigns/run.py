@@ -1,21 +1,34 @@
 """The two steps of a campaign, joined from their parts: plan it, send it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from campaigns.account import Account
 from campaigns.audience import Tables
 from campaigns.channels.outbox import Outbox
-from campaigns.decide import make_plan
+from campaigns.decide import make_plans
 from campaigns.definition import Campaign
 from campaigns.ledger.ledger import Ledger, open_ledger
+from campaigns.ledger.plans import left
+from campaigns.ledger.purses import budget_purse
 from campaigns.message import Coupon, Message, render, whole
 from campaigns.offers import OfferSource
-from campaigns.plan import Plan, purse_limits, read_definition, read_plan, register_plan, write_plan
+from campaigns.plan import (
+    Plan,
+    money,
+    purse_limits,
+    read_definition,
+    read_plan,
+    register_plan,
+    write_plan,
+)
 from campaigns.send import SendReport, send
 from campaigns.settings import CampaignSettings
-from campaigns.shop import audience_members, campaign_coupons, issue_limits, renderer
+from campaigns.share import share_out
+from campaigns.shop import audience_members, campaign_coupons, check_coupons, issue_limits, renderer
+from campaigns.weigh import Draft, weigh
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +61,104 @@ class Composition:
 
 
 def plan_campaign(composition: Composition, campaign: Campaign) -> tuple[Plan, bool]:
-    """Decides, writes the plan, makes it the live one of its occasion.
+    """`plan_together` for one campaign."""
+    return plan_together(composition, [campaign])[0]
 
-    The second value is False where this very plan was registered before.
+
+def plan_together(
+    composition: Composition, campaigns: Sequence[Campaign], *, budget: float | None = None
+) -> list[tuple[Plan, bool]]:
+    """Decides, writes the plans, makes each the live one of its occasion.
+
+    budget: money that all of them may spend together, what they spent so far included. The second
+    value is False where this very plan was registered before.
     """
-    settings, now = composition.settings, composition.now()
-    campaign = campaign.with_defaults(settings)
-    campaign = campaign.model_copy(update={"template": whole(campaign.template)})
-    _try_template(campaign)
-    dataset = composition.dataset()
-    coupons = campaign_coupons(campaign, dataset)
-    members = audience_members(campaign, dataset, now=now)
-    source = composition.offers(campaign, coupons, now)
-    purses = purse_limits(campaign, coupons, issues=issue_limits(dataset), settings=settings)
+    draft = _draft(composition, campaigns)
+    settings, now, folder = composition.settings, composition.now(), composition.plans
+    total = None if budget is None else money(budget, settings)
     with composition.open_ledger() as ledger:
-        plan = make_plan(
-            campaign,
-            ledger,
-            source,
-            members=members,
-            purses=purses,
-            settings=settings,
-            now=now,
+        weighed = weigh(draft.drafts, ledger, plans=folder, settings=settings, now=now)
+        spare = left(ledger, draft.merged)
+        if total is not None:
+            total = max(0, total - draft.spent(spare))
+        made = make_plans(weighed, share_out(weighed, spare=spare, total=total))
+        done = []
+        for plan, one, purses in zip(made, draft.drafts, draft.purses, strict=True):
+            write_plan(plan, one.campaign, folder)
+            new = register_plan(plan, one.campaign, ledger, purses=purses, folder=folder, now=now)
+            done.append((plan, new))
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What one budget would come to."""
+
+    budget: float
+    cost: float
+    pushes: int
+    account: Account
+
+
+def what_if(
+    composition: Composition, campaigns: Sequence[Campaign], budgets: Sequence[float]
+) -> list[Outlook]:
+    """What other budgets would earn; writes nothing.
+
+    A budget is the campaign's own where there is one campaign, otherwise that of all together,
+    within each one's own.
+    """
+    draft = _draft(composition, campaigns)
+    settings, now = composition.settings, composition.now()
+    asked = [money(budget, settings) for budget in budgets]
+    with composition.open_ledger() as ledger:
+        weighed = weigh(
+            draft.drafts, ledger, plans=composition.plans, settings=settings, now=now, keep=False
         )
-        write_plan(plan, campaign, composition.plans)
-        new = register_plan(
-            plan, campaign, ledger, purses=purses, folder=composition.plans, now=now
-        )
-    return plan, new
+        spare = left(ledger, draft.merged)
+    found = []
+    for budget, most in zip(budgets, asked, strict=True):
+        rest = max(0, most - draft.spent(spare))
+        if len(campaigns) == 1:
+            own = {budget_purse(campaigns[0].campaign): rest}
+            shared = share_out(weighed, spare=spare | own, total=None)
+        else:
+            shared = share_out(weighed, spare=spare, total=rest)
+        cost, pushes = shared.given(weighed)
+        found.append(Outlook(budget, cost / settings.minor_units, pushes, shared.account))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Drafts:
+    drafts: list[Draft]
+    purses: list[dict[str, int]]
+
+    @property
+    def merged(self) -> dict[str, int]:
+        return {name: cap for some in self.purses for name, cap in some.items()}
+
+    def spent(self, spare: Mapping[str, int]) -> int:
+        """Minor units that these campaigns spent so far."""
+        names = [budget_purse(one.campaign.campaign) for one in self.drafts]
+        return sum(self.merged[name] - spare[name] for name in names)
+
+
+def _draft(composition: Composition, campaigns: Sequence[Campaign]) -> _Drafts:
+    settings, now, dataset = composition.settings, composition.now(), composition.dataset()
+    issues = issue_limits(dataset)
+    drafts, purses = [], []
+    for one in campaigns:
+        campaign = one.with_defaults(settings)
+        # Sending reads nothing that may change.
+        campaign = campaign.model_copy(update={"template": whole(campaign.template)})
+        _try_template(campaign)
+        coupons = campaign_coupons(campaign, dataset)
+        check_coupons(campaign, coupons, dataset, now=now)
+        members = audience_members(campaign, dataset, now=now)
+        drafts.append(Draft(campaign, composition.offers(campaign, coupons, now), members))
+        purses.append(purse_limits(campaign, coupons, issues=issues, settings=settings))
+    return _Drafts(drafts, purses)
 
 
 def _try_template(campaign: Campaign) -> None:

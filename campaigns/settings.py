@@ -33,6 +33,8 @@ class CampaignSettings(BaseModel):
     learned none."""
     incremental_share: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Assumed share of those orders that would not have been placed without it."""
+    kept_slot_chance: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """Assumed chance that a push of a live plan, for which a member's slot is kept, is sent."""
     sender: str = "Your shop <shop@example.invalid>"
     """The From of every message."""
     public_url: str = "http://127.0.0.1:8000"

@@ -1,6 +1,6 @@
 """A campaign seen through a dataset: its coupons, its members, its messages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import polars as pl
@@ -9,7 +9,7 @@ from campaigns.audience import Tables, in_audience, member_table
 from campaigns.definition import Campaign, FromCampaign
 from campaigns.ledger.identity import Identity
 from campaigns.message import Message, render
-from campaigns.showcase import showcase
+from campaigns.showcase import coupon_scope, showcase
 from recsys.errors import CampaignError
 from recsys.filters import parse
 
@@ -36,6 +36,35 @@ def campaign_coupons(campaign: Campaign, dataset: Tables) -> list[str]:
     if strange:
         raise CampaignError(f"The dataset has no coupon '{strange[0]}'; take it out of coupons")
     return sorted(set(campaign.coupons))
+
+
+def check_coupons(
+    campaign: Campaign, coupons: Sequence[str], dataset: Tables, *, now: datetime
+) -> None:
+    """CampaignError for a coupon that nobody could use: expired, not yet valid, without products.
+
+    Of those that the dataset lists for a campaign some may be so, but not all.
+    """
+    products = dataset.known("products", now, undated=True).lazy()
+    scope = coupon_scope(dataset, products, campaign=_scope(campaign))
+    covered = set(scope.select("coupon_id").unique().collect()["coupon_id"].to_list())
+    dated = dataset.scan("coupons").select("coupon_id", "valid_from", "valid_until").collect()
+    windows = {coupon: (since, until) for coupon, since, until in dated.iter_rows()}
+    wrong = []
+    for coupon in coupons:
+        since, until = windows.get(coupon, (None, None))
+        if until is not None and until <= now:
+            wrong.append(f"coupon '{coupon}' expired at {until:%Y-%m-%d %H:%M} UTC")
+        elif since is not None and since > now:
+            wrong.append(f"coupon '{coupon}' is not valid before {since:%Y-%m-%d %H:%M} UTC")
+        elif coupon not in covered:
+            wrong.append(f"coupon '{coupon}' is for no product that the catalogue knows")
+    listed = isinstance(campaign.coupons, FromCampaign)
+    if wrong and (len(wrong) == len(coupons) or not listed):
+        raise CampaignError(
+            f"In campaign '{campaign.campaign}' {wrong[0]}; take it out of coupons, or mend it "
+            "in the dataset"
+        )
 
 
 def _scope(campaign: Campaign) -> str:

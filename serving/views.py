@@ -18,8 +18,10 @@ from serving.tables import CODES, NO_FLAGS, Limits, Rows, Tables
 CLOSENESS = np.array([0, 2, 20], np.float32)
 """added to a logit, by `search.Matches.closeness`: a title with all the words counts as if it were
 bought seven times as often, and one that is the text stands before all else"""
-KEPT = 64
-"""views that a worker keeps for a model: up to 20 bytes a product each"""
+KEPT, LEAST_KEPT = 64, 8
+"""views that a worker keeps for a model: up to 20 bytes a product each, so"""
+KEPT_PRODUCTS = 1_600_000
+"""fewer in a large shop: so many products in all, at most 30 MB"""
 LIFTED = 256
 """boosted products that compete with a member's own list, the best by themselves"""
 _POPULAR, _FRESH, _FOUND = (CODES.index(code) for code in ("popular", "fresh", "found"))
@@ -55,8 +57,9 @@ class Views:
         alone[popular] = _POPULAR
         self._tables = tables._replace(alone=alone)
         self._found = np.full(len(model.products), _FOUND, np.uint8)
-        self._limits = lru_cache(KEPT)(self._limits_of)
-        self.of = lru_cache(KEPT)(self._of)
+        kept = max(LEAST_KEPT, min(KEPT, KEPT_PRODUCTS // max(1, len(model.products))))
+        self._limits = lru_cache(kept)(self._limits_of)
+        self.of = lru_cache(kept)(self._of)
         """by rules and what the request asks; FilterError for a bad filter"""
 
     def _of(self, rules: Rules, asked: Asked = NOTHING_ASKED) -> View:

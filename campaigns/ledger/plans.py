@@ -33,12 +33,13 @@ def assign_arms(
     share: float,
     people: Sequence[tuple[str, str]],
     now: datetime,
+    keep: bool = True,
 ) -> list[bool]:
     """True where a (person, contact) is held out of the campaign.
 
     The unit is the contact point first seen with the person, so people who share one share the
     arm; who has an arm keeps it for as long as the share stays the same. A new share is a new
-    epoch.
+    epoch. Without `keep` the arms are only looked at.
     """
     with ledger.writing() as connection:
         wait_for_claims(connection)
@@ -60,7 +61,10 @@ def assign_arms(
             if person not in by_person:
                 by_person[person] = by_contact[contact] = arm
                 new.append({"person": person, "contact": contact, "arm": arm} | common)
-        _insert(connection, tables.assignment, new)
+        if keep:
+            _insert(connection, tables.assignment, new)
+        else:
+            connection.rollback()
     return arms
 
 

@@ -123,9 +123,14 @@ def definition(**changes: object) -> Campaign:
 
 
 def composition(
-    folder: Path, clock: Callable[[], datetime], offers: TableOffers | None = None
+    folder: Path,
+    clock: Callable[[], datetime],
+    offers: TableOffers | Mapping[str, TableOffers] | None = None,
 ) -> Composition:
-    """Over a fresh folder: dataset and consent of all members but the last are there."""
+    """Over a fresh folder: dataset and consent of all members but the last are there.
+
+    offers: one table for all campaigns, or one for each.
+    """
     dataset = write_dataset(folder / "dataset")
     value = {(m, "c1"): 1.0 + i / 10 for i, m in enumerate(MEMBERS)} | {("m1", "c2"): 9.0}
     table = offers or TableOffers(["c1", "c2"], value, {"c1": 0.5})
@@ -135,7 +140,9 @@ def composition(
         clock="simulated",
         folder=folder,
         dataset=lambda: dataset,
-        offers=lambda campaign, coupons, now: table,
+        offers=lambda campaign, coupons, now: (
+            table if isinstance(table, TableOffers) else table[campaign.campaign]
+        ),
     )
     if not (folder / "ledger.db").exists():
         # One key in every run: hashes of people draw the arms.

@@ -3,6 +3,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from campaigns.account import amount
 from campaigns.cli import app
 from campaigns.ledger.consent import suppress
 from recsys.errors import CampaignError
@@ -77,7 +78,9 @@ def test_why_tells_each_kind_of_member_their_reason(run, shop, campaign):
     run("plan", campaign)
     assert "m2 often buys what c1 is for" in run("why", "m2")
     assert "on the suppression list" in run("why", "m3")
+    assert "nothing can: a suppression is for good" in run("why", "m3")
     assert "no contact point" in run("why", "m7")
+    assert "they would have to consent" in run("why", "m7")
     assert "not in the campaign's audience" in run("why", "stranger")
     run("send")  # all of it: no plan is live any more
     assert "m2 often buys what c1 is for" in run("why", "m2")
@@ -104,3 +107,96 @@ def test_consent_import_tells_what_it_left_out(run, tmp_path):
     assert "1 new statements" in said
     assert "row 3, member_id: empty" in said
     assert json.loads(run("consent", "import", file, "--json"))["known"] == 1
+
+
+TWO = """\
+campaign: NAME
+title: NAME
+starts_at: 2017-12-01T09:00:00Z
+ends_at: 2017-12-08T09:00:00Z
+coupons: {from_campaign: "24"}
+budget: 100
+holdout: 0
+"""
+
+
+@pytest.fixture
+def two(tmp_path):
+    files = [tmp_path / f"{name}.yaml" for name in ("first", "second")]
+    for file in files:
+        file.write_text(TWO.replace("NAME", file.stem))
+    return files
+
+
+def test_campaigns_are_planned_together_and_the_prices_are_printed(run, two):
+    said = run("plan", *two, "--budget", 1.5)
+    assert "Value 13.50; no plan within these limits is worth more than 13.50" in said
+    assert "the total budget: the next 1 would earn 2." in said
+    facts = json.loads(run("plan", *two, "--budget", 1.5, "--json"))
+    assert len(facts["plans"]) == 2
+    assert sum(plan["decisions"].get("push", 0) for plan in facts["plans"]) == 4
+    total = facts["together"]["limits"][0]
+    assert (total["limit"], total["most"], total["used"]) == ("the total budget", 1.5, 1.5)
+
+
+def test_a_minimum_out_of_reach_is_told_with_what_stands_in_its_way(run, campaign):
+    campaign.write_text(CAMPAIGN.replace("budget: 100", "budget: 1\nmin_sends: 5"))
+    said = run("plan", campaign)
+    assert "5 members get none, for the campaign does not run" not in said
+    assert "7 members get none, for the campaign does not run" in said
+    assert "of 5, 3 can be reached; in the way: budget of '24'" in said
+
+
+def test_what_if_prints_value_over_budget(run, shop, campaign):
+    said = run("plan", campaign, "--what-if", "budget=0,1,2")
+    assert [line.split()[:2] for line in said.splitlines()[1:]] == [
+        ["0.00", "9.00"],
+        ["1.00", "12.10"],
+        ["2.00", "14.80"],
+    ]
+    found = json.loads(run("plan", campaign, "--what-if", "budget=0,1,2", "--json"))["what_if"]
+    assert [one["budget"] for one in found] == [0, 1, 2]
+    assert not shop.plans.exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("sends=3", "knows budget=A,B,C"),
+        ("budget=1,many", "must be numbers"),
+        ("budget=", "must be numbers"),
+        ("budget=-1", "cannot be planned with"),
+    ],
+)
+def test_what_if_names_what_it_cannot_answer(run, campaign, asked, said):
+    with pytest.raises(CampaignError, match=said):
+        run("plan", campaign, "--what-if", asked)
+
+
+def test_why_tells_what_would_have_to_change(run, campaign):
+    campaign.write_text(CAMPAIGN.replace("budget: 100", "budget: 1"))
+    run("plan", campaign)
+    said = run("why", "m2")
+    assert "the budget was spent on members where it earns more" in said
+    assert "budget of '24'" in said
+    assert "its value would have to rise by 0." in said
+    one = json.loads(run("why", "m2", "--json"))["plans"][0]["best_coupons"][0]
+    assert one["left"] == pytest.approx(one["value"] - sum(one["pays"].values()))
+    assert one["left"] < 0
+    assert json.loads(run("why", "m1", "--json"))["plans"][0]["best_coupons"][1]["to_change"]
+
+
+def test_why_compares_the_campaigns_that_were_planned_together(run, two):
+    run("plan", *two, "--budget", 1.5)
+    plans = json.loads(run("why", "m1", "--json"))["plans"]
+    assert sorted(one["decision"] for one in plans) == ["elsewhere", "push"]
+    chosen = next(one for one in plans if one["decision"] == "push")
+    other = next(one for one in plans if one["decision"] == "elsewhere")
+    by_coupon = {one["coupon_id"]: one for one in other["best_coupons"]}
+    assert chosen["coupon_id"] == "c2"
+    assert (
+        by_coupon["c2"]["to_change"] == "as good as the choice made: a lot decides between equals"
+    )
+    left = [one["left"] for one in chosen["best_coupons"] if one["coupon_id"] == "c2"]
+    short = left[0] - by_coupon["c1"]["left"]
+    assert by_coupon["c1"]["to_change"] == f"its value would have to rise by {amount(short)}"

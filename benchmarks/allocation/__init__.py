@@ -1,0 +1,1 @@
+"""How near to the optimum plans come, and how long a million members take."""

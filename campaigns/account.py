@@ -1,0 +1,108 @@
+"""What campaigns planned together came to, and what each limit cost: the prices that were kept."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Kind = Literal["total", "budget", "sends", "coupon", "share"]
+
+
+def amount(money: float) -> str:
+    """Money in words: cents, or two digits of what is less than ten of them."""
+    return f"{money:,.2f}" if abs(money) >= 0.1 or abs(money) < 1e-6 else f"{money:.2g}"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Cap(_Part):
+    """One limit, how far it was used, and its price."""
+
+    kind: Kind
+    campaign: str | None = None
+    """None: all that were planned together"""
+    coupon: str | None = None
+    """None: all of the campaign's"""
+    most: int
+    """minor units for `total` and `budget`, pushes otherwise"""
+    used: int = 0
+    price: float | None = 0.0
+    """value that one more would earn; None where the limit allows nothing"""
+
+    @property
+    def money(self) -> bool:
+        """Whether it is about costs, or about pushes."""
+        return self.kind in ("total", "budget")
+
+    @property
+    def name(self) -> str:
+        """In words, with the key to turn."""
+        return {
+            "total": "the total budget",
+            "budget": f"budget of '{self.campaign}'",
+            "sends": f"max_sends of '{self.campaign}'",
+            "coupon": f"max_issues of coupon '{self.coupon}'",
+            "share": f"max_per_coupon of '{self.campaign}' for '{self.coupon}'",
+        }[self.kind]
+
+    def covers(self, campaign: str, coupon: str) -> bool:
+        """Whether a push of this coupon in this campaign uses it."""
+        return self.campaign in (None, campaign) and self.coupon in (None, coupon)
+
+    def unit(self, cost: int) -> int:
+        """What one push uses."""
+        return cost if self.money else 1
+
+
+class Least(_Part):
+    """A campaign's audience minimum."""
+
+    campaign: str
+    least: int
+    pushes: int = 0
+    runs: bool = False
+    subsidy: float = 0.0
+    """value that a push is credited with, so that there are enough"""
+    reachable: int | None = None
+    """for one that cannot be reached: how far one gets"""
+    limits: list[str] = []
+    """those that stand in its way then"""
+
+    @property
+    def name(self) -> str:
+        """In words, with the key to turn."""
+        return f"min_sends of '{self.campaign}'"
+
+
+class Account(_Part):
+    """One for all plans that were made together."""
+
+    occasions: list[str]
+    value: float
+    bound: float
+    """no plan within the limits is worth more"""
+    gap: float
+    """what may be missing: a part of the bound, or, where the bound is not above 0, money"""
+    caps: list[Cap]
+    minimums: list[Least]
+
+    def charges(self, campaign: str, coupon: str, cost: int) -> dict[str, float]:
+        """What a push pays for each limit that it uses, in money; a minimum pays it."""
+        paid = {
+            cap.name: (cap.price or 0.0) * cap.unit(cost)
+            for cap in self.caps
+            if cap.covers(campaign, coupon)
+        }
+        paid |= {one.name: -one.subsidy for one in self.minimums if one.campaign == campaign}
+        return {name: amount for name, amount in paid.items() if amount}
+
+    def closed(self, campaign: str, coupon: str, cost: int) -> str | None:
+        """What forbids such a push whatever it is worth."""
+        for one in self.minimums:
+            if one.campaign == campaign and not one.runs:
+                return f"{one.name} is not reached, so it does not run"
+        for cap in self.caps:
+            if cap.covers(campaign, coupon) and cap.unit(cost) > cap.most:
+                return f"{cap.name} leaves {'too little' if cap.money else 'none'}"
+        return None
