@@ -142,17 +142,26 @@ class Effect:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Effect":
         """The effect that `to_json` wrote."""
-        basis = {
-            name: np.array(values, np.float64 if name in ("centre", "scale", "cut") else np.int64)
-            for name, values in stored["basis"].items()
-            if name != "names"
-        }
+        basis = stored["basis"]
         move, held = (
             part and Line(np.array(part[0], np.float64), part[1])
             for part in (stored["move"], stored["held"])
         )
-        names = tuple(stored["basis"]["names"])
-        return cls(Basis(names, **basis), move, held, stored["slope"], stored["shift"])
+        return cls(
+            Basis(
+                tuple(basis["names"]),
+                np.array(basis["centre"], np.float64),
+                np.array(basis["scale"], np.float64),
+                np.array(basis["feature"], np.int64),
+                np.array(basis["cut"], np.float64),
+                np.array(basis["one"], np.int64),
+                np.array(basis["other"], np.int64),
+            ),
+            move,
+            held,
+            stored["slope"],
+            stored["shift"],
+        )
 
 
 def _plain(value: Any) -> list[Any]:

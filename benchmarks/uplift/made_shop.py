@@ -9,6 +9,7 @@ from plans by lot to the plan of one who knows the truth. Ends with 1 if the pla
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def _value(made: Shop, gained: Gained, redeemed: np.ndarray) -> np.ndarray:
         redeemed.reshape(order.shape),
         margin=MARGIN_RATE * order,
         discount=made.face,
-        cost=np.float64(CHANNEL_COST),
+        cost=np.array(CHANNEL_COST),
     )
     return np.asarray(value, np.float64)
 
@@ -102,20 +103,20 @@ def summary(found: pl.DataFrame) -> str:
         "| plan | share of the way to the oracle: mean | lowest | highest | below the plan |",
         "|---|---|---|---|---|",
     ]
+    plans = found[PLAN].to_numpy()
     for name in (PLAN, BEST, FIRST, ASSUMED, LIKELY):
-        share = found[name]
-        below = "–" if name == PLAN else f"{(share < found[PLAN]).sum()} of {len(share)}"
+        share = found[name].to_numpy()
+        below = "–" if name == PLAN else f"{int((share < plans).sum())} of {len(share)}"
         cells = [f"{value:.3f}" for value in (share.mean(), share.min(), share.max())]
         lines.append(f"| {name} | {' | '.join(cells)} | {below} |")
-    chosen = ", ".join(
-        f"`{name}` {count}" for name, count in found["learner"].value_counts(sort=True).rows()
-    )
-    enough = (found[PLAN] >= ASKED).sum()
+    times = Counter(found["learner"].to_list())
+    chosen = ", ".join(f"`{name}` {count}" for name, count in times.most_common())
+    by_lot_, oracle = (float(found[name].to_numpy().mean()) for name in ("by lot", "oracle"))
     lines += [
         "",
-        f"{len(found)} shops; the plan reaches {ASKED} in {enough} of them. Learners chosen: "
-        f"{chosen}. Money of a week, mean: by lot {found['by lot'].mean():,.0f}, oracle "
-        f"{found['oracle'].mean():,.0f}.",
+        f"{len(found)} shops; the plan reaches {ASKED} in {int((plans >= ASKED).sum())} of them. "
+        f"Learners chosen: {chosen}. Money of a week, mean: by lot {by_lot_:,.0f}, oracle "
+        f"{oracle:,.0f}.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from campaigns.allocation.allocate import allocate
+from campaigns.allocation.problem import Choices, Limit
+
 Doubles = NDArray[np.float64]
 Chosen = NDArray[np.int64]
 """shape (members,): a coupon, or -1 for nothing"""
+MINOR = 100
+"""smallest coins in one unit of money"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,33 +29,31 @@ class Week:
     """pushes of one coupon"""
 
 
-STEPS = 400
-
-
 def plan(week: Week) -> Chosen:
-    """The most value within budget and limits: everybody's best at the prices of money and coupons.
-
-    Prices follow demand with falling steps (subgradient of the Lagrangian dual); of the plans on
-    the way the best counts.
-    """
+    """The most value within budget and limits, as `campaigns plan` shares it out."""
     members, coupons = week.value.shape
-    room = np.r_[np.full(coupons, float(week.limit)), week.budget]
-    unit = float(np.maximum(week.value, 0).max(axis=1).mean()) or 1.0
-    price = np.zeros(coupons + 1)
-    scale = np.r_[np.ones(coupons), 1 / week.cost.mean()]  # what a push uses of each
-    best, most = np.full(members, -1), 0.0
-    for step in range(STEPS):
-        net = week.value - price[:coupons] - price[coupons] * week.cost
-        wanted = net.argmax(axis=1)
-        gain = net.max(axis=1)
-        chosen = np.where(gain > 0, wanted, -1)
-        if step % 10 == 9:
-            found = _first(week, np.argsort(-gain, kind="stable"), _or_worth(week, chosen))
-            if (value := earned(week.value, found)) > most:
-                best, most = found, value
-        used = np.r_[np.bincount(chosen[chosen >= 0], minlength=coupons), spent(week, chosen)]
-        price = np.maximum(price + unit / (step + 5) ** 0.6 * scale * (used / room - 1), 0)
-    return best
+    member, coupon = np.nonzero(week.value > 0)
+    choices = Choices(
+        np.searchsorted(member, np.arange(members + 1)).astype(np.int64),
+        week.value[member, coupon].astype(np.float32),
+        np.ceil(week.cost[member, coupon] * MINOR - 1e-6).astype(np.int32),
+        coupon.astype(np.uint16),
+    )
+    limits = [
+        Limit("budget", int(week.budget * MINOR), range(coupons), money=True),
+        *(Limit(f"coupon {at}", week.limit, [at]) for at in range(coupons)),
+    ]
+    found = allocate(
+        choices,
+        offers=coupons,
+        limits=limits,
+        held_out=np.zeros(members, np.bool_),
+        lots=np.arange(members) / members,
+    )
+    chosen: Chosen = np.full(members, -1, np.int64)
+    given = found.chosen >= 0
+    chosen[given] = choices.offer[found.chosen[given]]
+    return chosen
 
 
 def best_for_each(week: Week) -> Chosen:
@@ -66,7 +69,8 @@ def first_come(week: Week) -> Chosen:
 def by_lot(week: Week, rng: np.random.Generator) -> Chosen:
     """Any coupon for anybody."""
     members, coupons = week.value.shape
-    return _first(week, rng.permutation(members), rng.integers(coupons, size=members))
+    wanted: Chosen = rng.integers(coupons, size=members, dtype=np.int64)
+    return _first(week, rng.permutation(members), wanted)
 
 
 def spent(week: Week, chosen: Chosen) -> float:
@@ -81,11 +85,6 @@ def _sum(table: Doubles, chosen: Chosen) -> float:
 
 earned: Callable[[Doubles, Chosen], float] = _sum
 """what a plan earns at these values"""
-
-
-def _or_worth(week: Week, chosen: Chosen) -> Chosen:
-    """Who gets nothing at these prices waits for what is left over."""
-    return np.where(chosen < 0, _best(week), chosen)
 
 
 def _best(week: Week) -> Chosen:

@@ -74,7 +74,7 @@ def shop(real: Households, rng: np.random.Generator) -> Shop:
     coupons = real.known.shape[2]
     face = rng.permutation(np.resize(FACES, coupons))
     known, hidden = _comparable(real.known), _comparable(real.hidden)
-    own = rng.normal(size=known.shape[1])[None, :, None]  # of a household, for all weeks
+    own = rng.normal(size=(1, known.shape[1], 1))  # of a household, for all weeks
     unseen = _comparable(_forms(hidden, rng)[..., None])[..., 0] + own
     leaning = np.sqrt(1 - HIDDEN_SHARE) * _unit(_forms(known, rng)) + np.sqrt(HIDDEN_SHARE) * _unit(
         unseen
@@ -82,7 +82,7 @@ def shop(real: Households, rng: np.random.Generator) -> Shop:
     move = rng.uniform(*MOVES, coupons) + LEANING * leaning
     pushed = expit(logit(real.anyway) + move)
     thrift, habit = known[..., KNOWN.index("saved")], hidden[..., HIDDEN.index("coupons_used")]
-    luck = rng.normal(size=known.shape[1])[None, :, None]
+    luck = rng.normal(size=(1, known.shape[1], 1))
     redeems = expit(0.5 * thrift + 0.3 * habit + 0.5 * luck)
     coupon = np.broadcast_to(np.eye(coupons), (*known.shape[:3], coupons))
     worth = np.broadcast_to(face, known.shape[:3])[..., None]
@@ -115,11 +115,13 @@ def history(of: Shop, rng: np.random.Generator) -> Drawn:
 def _comparable(table: Doubles) -> Doubles:
     """Each feature with mean 0 and deviation 1, no value further out than 3."""
     flat = table.reshape(-1, table.shape[-1])
-    return np.clip((table - flat.mean(axis=0)) / (flat.std(axis=0) + 1e-9), -3, 3)
+    even: Doubles = np.clip((table - flat.mean(axis=0)) / (flat.std(axis=0) + 1e-9), -3, 3)
+    return even
 
 
 def _unit(values: Doubles) -> Doubles:
-    return (values - values.mean()) / values.std()
+    even: Doubles = (values - values.mean()) / values.std()
+    return even
 
 
 def _forms(table: Doubles, rng: np.random.Generator) -> Doubles:

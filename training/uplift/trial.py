@@ -87,4 +87,5 @@ def _best(score: Doubles, share: float) -> Doubles:
     wanted = share * len(score)
     cut = np.partition(score, -max(int(np.ceil(wanted)), 1))[-max(int(np.ceil(wanted)), 1)]
     above, equal = score > cut, score == cut
-    return (above + equal * (wanted - above.sum()) / equal.sum()) / wanted
+    weights: Doubles = (above + equal * (wanted - above.sum()) / equal.sum()) / wanted
+    return weights
