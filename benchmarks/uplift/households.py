@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
@@ -148,6 +149,8 @@ def _week(
         .sort("household_id", "scope")
     )
     shape = (len(members), len(scopes))
+    # sums in another order differ in their last digits, and trees would make other shops of them
+    table, member = (one.with_columns(cs.float().round(6)) for one in (table, member))
     known = table.select(KNOWN).to_numpy().astype(np.float64).reshape(*shape, -1)
     hidden = member.select(HIDDEN).to_numpy().astype(np.float64)
     return known, hidden, table["bought"].to_numpy().reshape(shape) > 0

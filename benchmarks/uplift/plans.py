@@ -69,7 +69,7 @@ def first_come(week: Week) -> Chosen:
 def by_lot(week: Week, rng: np.random.Generator) -> Chosen:
     """Any coupon for anybody."""
     members, coupons = week.value.shape
-    wanted: Chosen = rng.integers(coupons, size=members, dtype=np.int64)
+    wanted: Chosen = rng.integers(coupons, size=(members,), dtype=np.int64)
     return _first(week, rng.permutation(members), wanted)
 
 
