@@ -1,6 +1,6 @@
 """Who should get the women's mail: learners against a rule on the Hillstrom trial.
 
-    python -m benchmarks.uplift.hillstrom --data FOLDER [--splits 20] [--write docs/uplift.md]
+    python -m benchmarks.uplift.hillstrom --data FOLDER [--splits 20] [--write docs/quality.md]
 
 FOLDER holds hillstrom.csv. Each split learns on one half of the 42,693 who got the women's mail or
 none, and measures visits on the other. Ends with 1 if what is chosen is below the rule.

@@ -1,6 +1,6 @@
 """What plans truly earn in shops whose answer to every push is known.
 
-    python -m benchmarks.uplift.made_shop [--seeds 0-9 | --held-back] [--write docs/uplift.md]
+    python -m benchmarks.uplift.made_shop [--seeds 0-9 | --held-back] [--write docs/quality.md]
 
 Seeds 0 to 9 are for development, 100 to 119 (--held-back) for the figures. Shares are of the way
 from plans by lot to the plan of one who knows the truth. Ends with 1 if the plan's mean is below
