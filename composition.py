@@ -21,6 +21,8 @@ import campaigns.app
 import serving.cli
 from campaigns.definition import Campaign
 from campaigns.erasing import forget_member
+from campaigns.held import Holdings
+from campaigns.ledger.holdings import Holding
 from campaigns.run import Composition as CampaignComposition
 from campaigns.settings import CampaignSettings
 from campaigns.valuation import ModelOffers
@@ -125,6 +127,9 @@ def serving_composition(settings: Settings) -> serving.cli.Composition:
     def forget(now: Callable[[], datetime], simulated: bool) -> Callable[[str], None]:
         return partial(forget_member, campaigning(now, simulated))
 
+    def held(now: Callable[[], datetime], simulated: bool) -> Callable[[str], Holding]:
+        return Holdings(campaigning(now, simulated)).of
+
     return serving.cli.Composition(
         settings=settings.serving,
         folder=settings.home,
@@ -133,6 +138,7 @@ def serving_composition(settings: Settings) -> serving.cli.Composition:
         clock=clock,
         pages=pages,
         forget=forget,
+        held=held,
         worker=served,
         export=os.environ.__setitem__,
     )

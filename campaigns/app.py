@@ -1,4 +1,5 @@
-"""What members reach over HTTP: the page behind the link in every message, and preferences."""
+"""What is reached over HTTP: the page behind the link in every message, preferences, and what a
+checkout reports."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path
 from fastapi.responses import HTMLResponse
 
-from campaigns import preferences
+from campaigns import preferences, redemptions
 from campaigns.answering import answering
 from campaigns.ledger.consent import suppress
 from campaigns.ledger.ledger import Ledger
@@ -30,10 +31,11 @@ _DONE = _PAGE.format(title="Done", body="<p>You will get no more messages from u
 
 
 def routes(composition: Composition) -> APIRouter:
-    """GET and POST /u/{token}, and preferences. Of a link only POST acts: mail scanners open every
-    one (RFC 8058)."""
+    """GET and POST /u/{token}, preferences and redemptions. Of a link only POST acts: mail scanners
+    open every one (RFC 8058)."""
     router = APIRouter()
     router.include_router(preferences.routes(composition))
+    router.include_router(redemptions.routes(composition))
 
     @router.get("/u/{token}", include_in_schema=False)
     def ask(token: Token) -> HTMLResponse:

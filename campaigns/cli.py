@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from campaigns import account_pages, pages
+from campaigns import account_pages, codes_cli, pages
 from campaigns.consent import import_consent
 from campaigns.definition import load_campaign
 from campaigns.explain import explain_member
@@ -21,6 +21,7 @@ from recsys.errors import CampaignError
 app = typer.Typer(no_args_is_help=True, help="Decide whom to push what, send it once, prove it.")
 consent_app = typer.Typer(no_args_is_help=True, help="Who agreed to be reached, and where.")
 app.add_typer(consent_app, name="consent")
+app.add_typer(codes_cli.app, name="codes")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 PlanId = Annotated[

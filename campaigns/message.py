@@ -1,7 +1,7 @@
 """Turns a template, a coupon and its products into one message."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -13,9 +13,13 @@ from jinja2.sandbox import SandboxedEnvironment
 from campaigns.definition import Template
 from recsys.errors import CampaignError
 
+_PARTS = ("subject", "text", "html")
 _BUILT_IN = Path(__file__).parent / "templates"
 _SUBJECT = "{{ title }}: {{ coupon.title }}"
 _MAX_SUBJECT = 150
+PLACE = "CODE-OF-THIS-COUPON"
+"""stands in a rendered message until the claim has taken a code; of letters that codes may have,
+so that a template may put it into a link"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Coupon:
 
     coupon_id: str
     title: str
+    code: str | None = None
+    """for a coupon that has codes"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,16 @@ class Message:
     text: str
     html: str
     unsubscribe: str
+    coded: bool = False
+    """waits for a code"""
+
+    def with_code(self, code: str | None) -> "Message":
+        """The message that is sent."""
+        if code is None:
+            return self
+        said = {name: getattr(self, name).replace(PLACE, code) for name in _PARTS}
+        said["subject"] = said["subject"][:_MAX_SUBJECT]
+        return replace(self, **said, coded=False)
 
 
 def whole(template: Template) -> Template:
@@ -68,14 +84,21 @@ def render(
     }
     # A header is one line whatever the coupon is called.
     subject = " ".join(_fill("subject", template.subject, False, facts).split())
-    return Message(
+    message = Message(
         send_id,
         to,
-        subject[:_MAX_SUBJECT],
+        subject if coupon.code else subject[:_MAX_SUBJECT],
         _fill("text", template.text, False, facts),
         _fill("html", template.html, True, facts),
         unsubscribe,
+        coded=coupon.code == PLACE,
     )
+    if message.coded and not (PLACE in message.text and PLACE in message.html):
+        raise CampaignError(
+            f"Coupon '{coupon.coupon_id}' is sent with codes, and the template does not show one; "
+            "write {{ coupon.code }} into text and html"
+        )
+    return message
 
 
 def _fill(name: str, source: str | None, escape: bool, facts: dict[str, object]) -> str:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from campaigns.account import amount
+from campaigns.codes import ImportedCodes
 from campaigns.consent import Imported
 from campaigns.definition import Campaign
 from campaigns.message import Message
@@ -167,9 +168,11 @@ def show_message(console: Console, title: str, message: Message) -> None:
     console.print(escape(message.text))
 
 
-def show_import(console: Console, file: Path, done: Imported) -> None:
+def show_import(
+    console: Console, file: Path, done: Imported | ImportedCodes, what: str = "statements"
+) -> None:
     """How an import went, reject by reject."""
-    console.print(f"{file}: {done.new:,} new statements, {done.known:,} known before")
+    console.print(f"{file}: {done.new:,} new {what}, {done.known:,} known before")
     if done.rejects:
         console.print(f"[yellow]{len(done.rejects):,} rows left out:[/]")
     for reject in done.rejects[:_REJECTS_SHOWN]:

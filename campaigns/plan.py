@@ -18,7 +18,13 @@ from campaigns.files import sync_folder, write_whole
 from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.plans import UNLIMITED, Registered, live_plan, register
-from campaigns.ledger.purses import budget_purse, campaign_purse, coupon_purse, share_purse
+from campaigns.ledger.purses import (
+    budget_purse,
+    campaign_purse,
+    coupon_purse,
+    discount_purse,
+    share_purse,
+)
 from campaigns.settings import CampaignSettings
 from recsys.errors import CampaignError
 
@@ -63,6 +69,13 @@ def money(budget: float, settings: CampaignSettings) -> int:
     if not 0 <= budget < math.inf:
         raise CampaignError(f"A budget of {budget:g} cannot be planned with; give 0 or more")
     return math.floor(budget * settings.minor_units + 1e-9)
+
+
+def discount_budget(campaign: Campaign, settings: CampaignSettings) -> int:
+    """What redeeming its coupons may cost, in minor units."""
+    if campaign.discount_budget is None:
+        return UNLIMITED
+    return money(campaign.discount_budget, settings)
 
 
 def identify(rows: pl.DataFrame, account: Account) -> tuple[str, bytes]:
@@ -160,13 +173,14 @@ def purse_limits(
     issues: Mapping[str, int],
     settings: CampaignSettings,
 ) -> dict[str, int]:
-    """Every purse that the campaign's sends take from, and its limit.
+    """Every purse that the campaign's sends and redemptions take from, and its limit.
 
     issues: how often a coupon may be issued over all campaigns, for those that have a limit.
     """
     limits = {
         budget_purse(campaign.campaign): money(campaign.budget, settings),
         campaign_purse(campaign.campaign): campaign.max_sends or UNLIMITED,
+        discount_purse(campaign.campaign): discount_budget(campaign, settings),
     }
     for coupon in coupons:
         limits[coupon_purse(coupon)] = issues.get(coupon, UNLIMITED)

@@ -10,6 +10,7 @@ from campaigns.audience import Tables
 from campaigns.channels.outbox import Outbox
 from campaigns.decide import make_plans
 from campaigns.definition import Campaign
+from campaigns.ledger.codes import coded_coupons
 from campaigns.ledger.ledger import Ledger, open_ledger
 from campaigns.ledger.plans import left
 from campaigns.ledger.purses import budget_purse
@@ -200,4 +201,5 @@ def plan_renderer(
         identity=ledger.identity,
         public_url=composition.settings.public_url,
         now=composition.now(),
+        coded=coded_coupons(ledger),
     )

@@ -6,7 +6,7 @@ run either makes good under the same key or leaves as `unknown`.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -130,7 +130,10 @@ class _Run:
         messages = {one.key: self._render(one, people) for one in batch if not one.claim.ghost}
         answers = claim(
             self.ledger,
-            [one.claim for one in batch],
+            [
+                replace(one.claim, coded=one.key in messages and messages[one.key].coded)
+                for one in batch
+            ],
             now=self.now(),
             until=self._last_call(),
             gap=int(self.settings.min_gap_days * DAY),
@@ -143,7 +146,7 @@ class _Run:
             elif one.claim.ghost:
                 self.report.made["held_out"] += 1
             else:
-                calls.append((answer, messages[one.key]))
+                calls.append((answer, messages[one.key].with_code(answer.code)))
         self._skip(skipped)
         self._call(calls)
 
@@ -206,9 +209,10 @@ class _Run:
                 end = self._last_call()
                 if end <= not_after:
                     message = self._render(one, people)
-                    answer = reclaim(self.ledger, one.claim, now=self.now(), until=end)
+                    again = replace(one.claim, coded=message.coded)
+                    answer = reclaim(self.ledger, again, now=self.now(), until=end)
                     if isinstance(answer, Claimed):
-                        self._call([(answer, message)])
+                        self._call([(answer, message.with_code(answer.code))])
                         continue
             if from_micros(until) < self.now():
                 stranded = Claimed(one.key, attempt, from_micros(until))

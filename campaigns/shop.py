@@ -1,6 +1,7 @@
 """A campaign seen through a dataset: its coupons, its members, its messages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
@@ -8,7 +9,7 @@ import polars as pl
 from campaigns.audience import Tables, in_audience, member_table
 from campaigns.definition import Campaign, FromCampaign
 from campaigns.ledger.identity import Identity
-from campaigns.message import Message, render
+from campaigns.message import PLACE, Message, render
 from campaigns.showcase import coupon_scope, showcase
 from recsys.errors import CampaignError
 from recsys.filters import parse
@@ -100,17 +101,22 @@ def renderer(
     identity: Identity,
     public_url: str,
     now: datetime,
+    coded: Container[str] = (),
 ) -> Callable[[str, str, str, str], Message]:
-    """Renders (member id, coupon id, send id, address) for pairs of member_id and coupon_id."""
+    """Renders (member id, coupon id, send id, address) for pairs of member_id and coupon_id.
+
+    coded: coupons whose messages leave room for a code.
+    """
     shown = showcase(dataset, pairs, campaign=_scope(campaign), now=now)
 
     def message(member_id: str, coupon_id: str, send_id: str, address: str) -> Message:
+        coupon = shown.coupon(coupon_id)
         return render(
             campaign.template,
             send_id=send_id,
             to=address,
             title=campaign.title,
-            coupon=shown.coupon(coupon_id),
+            coupon=replace(coupon, code=PLACE) if coupon_id in coded else coupon,
             products=shown.products.get((member_id, coupon_id), []),
             valid_until=campaign.ends_at,
             unsubscribe=f"{public_url.rstrip('/')}/u/{identity.token(send_id)}",

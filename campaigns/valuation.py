@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaigns.offers import Offers
-from recsys.coupons import Terms
+from recsys.coupons import Coupon, Terms
 from recsys.model import Model
 from recsys.offers import worth
 
@@ -36,9 +36,12 @@ class ModelOffers:
             members = np.array([rows[at] for at in chunk], np.int32)
             found = worth(self.model, members, self.terms, now=self.now)
             for column, places in enumerate(self._places()):
-                if len(places):
-                    value[chunk, column] = found.value[:, places].max(axis=1)
-                    probability[chunk, column] = found.probability[:, places].max(axis=1)
+                if not len(places):
+                    continue
+                some = self._admitted(self.model.coupons[int(places[0])], members)
+                at = chunk[some]
+                value[at, column] = found.value[np.ix_(some, places)].max(axis=1)
+                probability[at, column] = found.probability[np.ix_(some, places)].max(axis=1)
         return Offers(self.coupon_ids, value, probability, self._costs())
 
     def explain(self, member_id: str, coupon_id: str, /) -> str:
@@ -68,6 +71,12 @@ class ModelOffers:
             if coupon.coupon_id in rows and coupon.valid(self.now):
                 rows[coupon.coupon_id].append(at)
         return [np.array(rows[coupon], np.intp) for coupon in self.coupon_ids]
+
+    def _admitted(self, coupon: Coupon, members: NDArray[np.int32]) -> NDArray[np.intp]:
+        """Places of the members whose tier may use the coupon."""
+        if not coupon.tiers:
+            return np.arange(len(members))
+        return np.flatnonzero([coupon.admits(self.model.tier(row)) for row in members.tolist()])
 
     def _costs(self) -> NDArray[np.float64]:
         cost = {coupon.coupon_id: coupon.cost or 0.0 for coupon in self.model.coupons}

@@ -12,20 +12,23 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, text
 
+from campaigns.breach import Breach
 from campaigns.instants import WEEK, words
 from campaigns.ledger.ledger import Ledger
-from campaigns.ledger.purses import purses
-from campaigns.ledger.tables import assignment, consent, outcome, plan, purse, send, suppression
+from campaigns.ledger.purses import purses, redemption_purses
+from campaigns.ledger.tables import (
+    assignment,
+    consent,
+    outcome,
+    plan,
+    purse,
+    redemption,
+    send,
+    suppression,
+)
+from campaigns.verify_redemptions import codes_and_redemptions
 
 Rows = list[Row[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """One broken promise."""
-
-    rule: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ def verify(ledger: Ledger) -> Report:
             *_held_out(connection, pushes),
             *_money(connection, pushes),
             *_outcomes(connection, slots),
+            *codes_and_redemptions(connection, pushes),
         ]
         plans = connection.execute(text("SELECT COUNT(*) FROM plan")).scalar_one()
     return Report(
@@ -146,6 +150,9 @@ def _money(connection: Connection, pushes: Rows) -> Iterator[Breach]:
     taken: Counter[str] = Counter()
     for one in pushes:
         for _, name, n in purses(one.campaign, one.coupon, one.cost):
+            taken[name] += n
+    for use in connection.execute(select(redemption).where(redemption.c.reversed_at.is_(None))):
+        for _, name, n in redemption_purses(use.campaign, use.coupon, use.discount):
             taken[name] += n
     for row in connection.execute(select(purse)):
         spent = taken.pop(row.purse, 0)

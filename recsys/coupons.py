@@ -20,11 +20,23 @@ class Coupon:
     cost: float | None = None
     """money for issuing one"""
     tiers: tuple[str, ...] = ()
+    """whose members may use it; everybody's if empty"""
+    max_issues: int | None = None
+    max_redemptions: int | None = None
+    """over all campaigns and members"""
 
     def valid(self, now: float) -> bool:
         """Whether it can be used at `now` (days since 1970)."""
         started = self.valid_from is None or self.valid_from <= now
         return started and (self.valid_until is None or now < self.valid_until)
+
+    def admits(self, tier: str | None) -> bool:
+        """Whether members of this tier may use it; None is unknown."""
+        return not self.tiers or tier in self.tiers
+
+    def reached_by(self, spend: float) -> bool:
+        """Whether a cart of this total is enough."""
+        return self.min_spend is None or spend >= self.min_spend
 
 
 @dataclass(frozen=True, slots=True)

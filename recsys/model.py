@@ -102,12 +102,17 @@ class Model:
     """shape (2, products): static logit and interval in days for a member of whom nothing is known
     but that they have just ordered it; what is bought for good is hardly bought again"""
     search: SearchIndex | None = None
-    """both None in a model of a program that made none"""
+    tiers: Labels | None = None
+    """by member; the three are None in a model of a program that made none"""
 
     @cached_property
     def feed_sequences(self) -> dict[int, int]:
         """By shard: the last event of the feed that this model contains."""
         return {int(shard): int(last) for shard, last in self.manifest["feed"].items()}
+
+    def tier(self, member: int) -> str | None:
+        """A member's tier; None where it is unknown."""
+        return None if self.tiers is None else self.tiers[member] or None
 
     @cached_property
     def clock(self) -> ClockCurve:
@@ -158,6 +163,7 @@ class Model:
                 attributes=_attributes(manifest["attributes"], arrays),
                 once=arrays.get("once"),  # type: ignore[arg-type]
                 search=_search(artifact),
+                tiers=_labels(arrays, "tiers") if "tiers_codes" in arrays else None,
                 redeeming=Redeeming.from_artifact(manifest, arrays),
                 **{name: arrays[name] for name in _PLAIN},  # type: ignore[arg-type]
             )

@@ -26,6 +26,7 @@ from serving.counting import Counting
 from serving.doors import access, middleware, together
 from serving.doors.door import Doors
 from serving.doors.routes import routes as door_routes
+from serving.eligibility import Held, Nothing
 from serving.experiments import Experiment
 from serving.feed import Feed, check_numbers, open_feed
 from serving.feed.contract import Event, Recent
@@ -79,6 +80,8 @@ class Service:
     """where keys and signing secrets lie; without one there are none, and the doors are open"""
     forget: Callable[[str], None] = lambda member_id: None
     """makes others forget an erased member, too"""
+    held: Callable[[str], Held] = lambda member_id: Nothing()
+    """what the ledger knows of a member's coupons; it may wait for a database"""
 
 
 class _Live:
@@ -282,21 +285,32 @@ def create_app(service: Service) -> FastAPI:
         request: Request,
         member_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
         limit: Annotated[int, Query(ge=1, le=50)] = 3,
+        cart_total: Annotated[float | None, Query(ge=0, le=1e12, allow_inf_nan=False)] = None,
         accept_language: Annotated[str | None, Header()] = None,
     ) -> Response:
-        """The coupons that a member can use now, the one worth most first."""
+        """The coupons that a member can use now, the one worth most first. With `cart_total`, those
+        whose minimum it reaches."""
         member_id, _ = access.subject(request.scope, member_id, None)
         if member_id is None:
             raise RefusedError("member_id", "coupons need a member_id, or a member's token")
-        model, request_id = live.published.ranker.model, ids()
-        if (await live.recent(f"m:{member_id}", model, request_id)).hidden:
-            return _json(Coupons(request_id, model.version, []))
-        now = service.now().timestamp() / 86_400
-        language = language_of(accept_language)
-        items = coupons.offers(
-            model, member_id, service.terms, limit=limit, now=now, language=language
+        ranker, request_id = live.published.ranker, ids()
+        version = ranker.model.version
+        recent = await live.recent(f"m:{member_id}", ranker.model, request_id)
+        if recent.hidden:
+            return _json(Coupons(request_id, version, []))
+        held = await asyncio.to_thread(service.held, member_id)
+        wanted = coupons.asked_for(
+            member_id,
+            placements["home"],
+            now=microseconds(),
+            rest_hours=settings.rest_hours,
+            language=language_of(accept_language),
         )
-        return _json(Coupons(request_id, model.version, items))
+        items = coupons.offers(
+            ranker, wanted, recent.events, terms=service.terms, held=held,
+            cart_total=cart_total, limit=limit,
+        )  # fmt: skip
+        return _json(Coupons(request_id, version, items))
 
     @app.post("/v1/events")
     async def post_events(body: EventsBody, request: Request) -> Accepted:

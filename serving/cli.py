@@ -27,6 +27,7 @@ from serving import logs, process
 from serving.app import Service, create_app
 from serving.asking import Request
 from serving.doors.door import check_address
+from serving.eligibility import Held
 from serving.feed import check_numbers, open_feed
 from serving.feed.contract import Recent, RecentEvent
 from serving.metrics import SHARED
@@ -61,6 +62,8 @@ class Composition:
     """what others answer in this process, under a clock and whether that clock is simulated"""
     forget: Callable[[Callable[[], datetime], bool], Callable[[str], None]]
     """makes others forget a member, likewise"""
+    held: Callable[[Callable[[], datetime], bool], Callable[[str], Held]]
+    """what others know of a member's coupons, likewise"""
     worker: Callable[[str | None, float], FastAPI]
     """makes the whole service in a new process: the clock's start, and the monotonic second at
     which it began to tick; a function that is found by its name"""
@@ -77,9 +80,9 @@ class Composition:
     ) -> FastAPI:
         """The whole service under a clock, behind the doors that the folder's keys open."""
         folder = self.folder if has_doors else None
-        forget = self.forget(now, simulated)
+        forget, held = self.forget(now, simulated), self.held(now, simulated)
         service = Service(
-            self.models, self.feed_url, self.settings, self.terms, now, folder, forget
+            self.models, self.feed_url, self.settings, self.terms, now, folder, forget, held
         )
         app = create_app(service)
         app.include_router(self.pages(now, simulated))

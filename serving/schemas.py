@@ -110,10 +110,17 @@ class CouponItem(msgspec.Struct, frozen=True):
     coupon_id: str
     campaign_id: str | None
     title: str
+    kind: str | None
+    value: float | None
+    """percent: 10 means 10 % off; amount: money"""
+    min_spend: float | None
+    valid_until: datetime | None
+    code: str | None
+    """that was sent to the member with it"""
     probability: float
     """that the member redeems it within the model's horizon"""
     products: list[str]
-    """of its scope, those this member is likeliest to buy"""
+    """of its scope, ranked for this member"""
     reason: Reason
 
 

@@ -21,8 +21,12 @@ class Wording:
     """the other product's title, orders with both, orders with it, times chance"""
     seen: Callable[[str], str]
     """adds to such a sentence that the other product was seen or bought lately"""
-    scope: Callable[[str, int], str]
-    """the title of a product that a coupon counts for, and how many more"""
+    scope: Callable[[str | None, str, int], str]
+    """what a coupon gives, the title of a product that it counts for, and how many more"""
+    given: Callable[[str | None, float | None], str | None]
+    """what a coupon gives on what is recommended, by its kind and value; None where unknown"""
+    sold_out: str
+    """of all that a coupon counts for"""
     plain: Mapping[str, str]
     """by code"""
 
@@ -54,9 +58,18 @@ def _company(title: str, orders: int, of_orders: int, lift: float) -> str:
     return f"In {orders:,} of {of_orders:,} orders with {title}{chance}"
 
 
-def _scope(title: str, more: int) -> str:
+def _scope(given: str | None, title: str, more: int) -> str:
     others = f" and {more} more of your usual products" if more else ""
-    return f"Counts for {title}{others}"
+    return f"{given}: {title}{others}" if given else f"Counts for {title}{others}"
+
+
+def _given(kind: str | None, value: float | None) -> str | None:
+    what = "what we recommend to you"
+    if kind == "percent" and value is not None:
+        return f"{value:g} % off {what}"
+    if kind == "amount" and value is not None:
+        return f"{value:g} off {what}"
+    return {"shipping": f"Free shipping on {what}", "gift": f"A gift with {what}"}.get(kind or "")
 
 
 def _again_zh(days: int, every: int) -> str:
@@ -70,8 +83,19 @@ def _company_zh(title: str, orders: int, of_orders: int, lift: float) -> str:
     return f"{of_orders:,}笔含{title}的订单中有{orders:,}笔同时购买{chance}"
 
 
-def _scope_zh(title: str, more: int) -> str:
-    return f"适用于{title}" + (f"等{more + 1}件您常买的商品" if more else "")
+def _scope_zh(given: str | None, title: str, more: int) -> str:
+    others = f"，以及另外{more}件您常买的商品" if more else ""
+    return f"{given}：{title}{others}" if given else f"适用于{title}{others}"
+
+
+def _given_zh(kind: str | None, value: float | None) -> str | None:
+    if kind == "percent" and value is not None:
+        # nine tenths are left to pay: 9折
+        left = round(10 - value / 10, 2)
+        return f"为您推荐商品专享{left:g}折" if left else "为您推荐商品免费"
+    if kind == "amount" and value is not None:
+        return f"为您推荐商品立减{value:g}"
+    return {"shipping": "为您推荐商品包邮", "gift": "购买为您推荐的商品有赠品"}.get(kind or "")
 
 
 WORDING: Mapping[Language, Wording] = {
@@ -80,6 +104,8 @@ WORDING: Mapping[Language, Wording] = {
         _company,
         lambda sentence: f"{sentence}; you saw or bought that lately",
         _scope,
+        _given,
+        "None of its products can be bought now",
         {
             "together": "Often bought together with what you buy",
             "taste": "Members with a taste like yours buy it",
@@ -97,6 +123,8 @@ WORDING: Mapping[Language, Wording] = {
         _company_zh,
         lambda sentence: f"{sentence}；您最近看过或买过它",
         _scope_zh,
+        _given_zh,
+        "适用商品暂时缺货",
         {
             "together": "常与您购买的商品一起购买",
             "taste": "与您口味相近的会员也在购买",

@@ -79,7 +79,7 @@ def wrong_commands(lines: list[list[str]], known: Mapping[tuple[str, ...], set[s
         if not line[0].endswith("guesslike"):
             continue
         words = ("guesslike", *line[1:])
-        path = next((words[:n] for n in (3, 2) if words[:n] in known), None)
+        path = next((words[:n] for n in (4, 3, 2) if words[:n] in known), None)
         options = {word.partition("=")[0] for word in words if word.startswith("--")}
         if path is None or options - known[path]:
             wrong.append(" ".join(line))

@@ -93,6 +93,7 @@ def _train(
     arrays = {
         **to_arrays("members", IdIndex.build(shop.member_ids)),
         **to_arrays("products", IdIndex.build(shop.product_ids)),
+        **to_arrays("tiers", shelf.tiers(dataset, shop, as_of)),
         **to_arrays("base", base_lists(facts, learned.ranker, settings)),
         **_company(facts, orders),
         **_unknown_member(facts, blend),

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import numpy as np
@@ -10,18 +10,12 @@ import polars as pl
 
 from recsys.artifact import Array
 from recsys.columns import UNKNOWN, Attribute, Labels, Texts
-from recsys.dataset import Dataset
+from recsys.dataset import Dataset, listing
 from recsys.dataset.tables import PRODUCTS
 from recsys.filters import FIELD
 from recsys.model import attributes_to_arrays, to_arrays
 from recsys.search import Description
 from training.shop import Shop
-
-_DAY_US = 86_400_000_000
-_COUPON_FACTS = (
-    "coupon_id", "title", "kind", "value", "min_spend",
-    "valid_from", "valid_until", "cost", "tiers",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,30 +79,21 @@ def _attributes(rows: pl.DataFrame) -> dict[str, Attribute]:
 
 def coupons(dataset: Dataset) -> list[dict[str, object]]:
     """The manifest's `coupons`: one entry for each campaign a coupon stands in."""
-    days = [
-        (pl.col(name).dt.epoch("us") / _DAY_US).alias(name)
-        for name in ("valid_from", "valid_until")
-    ]
-    return list(listed(dataset).with_columns(days).iter_rows(named=True))
+    return [asdict(coupon) for coupon in listing.coupons_of(listed(dataset))]
+
+
+def tiers(dataset: Dataset, shop: Shop, as_of: datetime | None) -> Labels:
+    """Each member's tier; `as_of` as for `shelf`."""
+    rows = pl.DataFrame({"member_id": shop.member_ids}, schema={"member_id": pl.String}).join(
+        dataset.known("members", as_of), on="member_id", how="left", maintain_order="left"
+    )
+    return Labels.build(rows["tier"].to_list())
 
 
 def listed(dataset: Dataset) -> pl.DataFrame:
-    """Coupons by campaign, sorted; a campaign's dates bound the coupon's."""
-    placed = dataset.read("campaign_coupons").select("coupon_id", "campaign_id").unique()
-    dates = dataset.read("campaigns").select("campaign_id", "starts_at", "ends_at")
-    return (
-        dataset.read("coupons")
-        .select(_COUPON_FACTS)
-        .with_columns(pl.col("tiers").fill_null([]))
-        .join(placed, on="coupon_id", how="left")
-        .join(dates, on="campaign_id", how="left")
-        .with_columns(
-            pl.max_horizontal("valid_from", "starts_at").alias("valid_from"),
-            pl.min_horizontal("valid_until", "ends_at").alias("valid_until"),
-        )
-        .select(*_COUPON_FACTS, "campaign_id")
-        .sort("coupon_id", "campaign_id")
-    )
+    """See `listing.listed`."""
+    tables = (dataset.read(name).lazy() for name in ("coupons", "campaign_coupons", "campaigns"))
+    return listing.listed(*tables).collect()
 
 
 def scopes(dataset: Dataset, shop: Shop, products: pl.DataFrame) -> dict[str, Array]:

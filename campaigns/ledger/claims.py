@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from campaigns.instants import WEEK, from_micros, to_micros
+from campaigns.ledger.codes import code_of, free_code, take_code
 from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger, pass_gate
-from campaigns.ledger.purses import campaign_purse, purses
+from campaigns.ledger.purses import campaign_purse, purses, put_back, take
 from recsys.errors import LedgerError
 
 
@@ -29,6 +30,8 @@ class Claim:
     """minor units; what the budget pays"""
     ghost: bool = False
     """held out: takes the slot, costs nothing, makes no call"""
+    coded: bool = False
+    """the message has room for one of the coupon's codes, and needs it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Claimed:
     attempt: int
     until: datetime
     """the call may not begin after this"""
+    code: str | None = None
+    """that the message carries"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +72,6 @@ WHERE (pl.until IS NULL OR :now - pl.until >= :gap) AND (cl.until IS NULL OR :no
 ON CONFLICT DO NOTHING RETURNING try
 """)  # noqa: E501
 
-_TAKE = text(
-    "UPDATE purse SET used = used + :n"
-    " WHERE purse = :purse AND live = 1 AND used + :n <= cap RETURNING used"
-)
-_RETURN = text("UPDATE purse SET used = used - :n WHERE purse = :purse")
-
 
 def claim(
     ledger: Ledger, claims: Sequence[Claim], *, now: datetime, until: datetime, gap: int = WEEK
@@ -96,7 +95,12 @@ def _claim(
     if barred is not None:
         return Declined(key, barred)
     step = connection.begin_nested()
-    broke = None if one.ghost else _take_purses(connection, one)
+    wanted = [] if one.ghost else purses(one.campaign, one.coupon, one.cost)
+    broke = take(connection, wanted)
+    code = None
+    if broke is None and one.coded and not one.ghost:
+        code = take_code(connection, one.coupon, key)
+        broke = "codes_used_up" if code is None else None
     if broke is not None:
         step.rollback()
         return Declined(key, broke)
@@ -123,7 +127,7 @@ def _claim(
     step.commit()
     if one.ghost:
         record_outcome(connection, one.plan_id, key, outcome="held_out", reason="holdout", at=at)
-    return Claimed(key, attempt, from_micros(until))
+    return Claimed(key, attempt, from_micros(until), code)
 
 
 def _barred(connection: Connection, one: Claim, key: str) -> str | None:
@@ -166,13 +170,6 @@ def _barred(connection: Connection, one: Claim, key: str) -> str | None:
     return next((reason for found, reason in checks if found), None)
 
 
-def _take_purses(connection: Connection, one: Claim) -> str | None:
-    for reason, name, n in purses(one.campaign, one.coupon, one.cost):
-        if connection.execute(_TAKE, {"purse": name, "n": n}).first() is None:
-            return reason
-    return None
-
-
 def _why_not(connection: Connection, one: Claim, key: str, *, gap: int) -> Declined:
     live = connection.execute(
         text("SELECT plan_id, state FROM send WHERE send_id = :key AND state <> 'refused'"),
@@ -195,7 +192,8 @@ def reclaim(
     """Takes over a call whose end nobody recorded, to make it again under the same key.
 
     Only for channels on which the same key twice is the same message. Slot, coupon and money are
-    held already; consent, suppression and plan are looked up again.
+    held already, and so is a code unless the coupon had none then; consent, suppression and plan
+    are looked up again.
     """
     at, end = to_micros(now), to_micros(until)
     key = send_id(one.occasion, one.person)
@@ -204,6 +202,7 @@ def reclaim(
         barred = _barred(connection, one, key)
         if barred is not None:
             return Declined(key, barred)
+        code = code_of(connection, key)
         row = connection.execute(
             text(
                 "UPDATE send SET state = 'attempting', calls = calls + 1, until = :until"
@@ -221,9 +220,14 @@ def reclaim(
                 "until": end,
             },
         ).first()
+        if row is not None and one.coded and code is None:
+            code = take_code(connection, one.coupon, key)
+            if code is None:
+                connection.rollback()
+                return Declined(key, "codes_used_up")
     if row is None:
         return Declined(key, "already_settled")
-    return Claimed(key, row[0], until)
+    return Claimed(key, row[0], until, code)
 
 
 def settle(ledger: Ledger, done: Sequence[Claimed], state: str, *, ended: datetime) -> list[str]:
@@ -256,7 +260,7 @@ def settle(ledger: Ledger, done: Sequence[Claimed], state: str, *, ended: dateti
 
 
 def give_back(ledger: Ledger, done: Sequence[Claimed]) -> list[str]:
-    """Returns slot, coupon and money of calls that surely delivered nothing.
+    """Returns slot, coupon, code and money of calls that surely delivered nothing.
 
     A send that was taken over by another sender is left alone: its other call may have delivered.
     Returns the send ids that were given back.
@@ -275,13 +279,9 @@ def give_back(ledger: Ledger, done: Sequence[Claimed]) -> list[str]:
             ).first()
             if row is not None:
                 returned.append(one.send_id)
-                _return_purses(connection, row)
+                put_back(connection, purses(row.campaign, row.coupon, row.cost))
+                free_code(connection, one.send_id)
     return returned
-
-
-def _return_purses(connection: Connection, row: Row[tuple[str, str, int]]) -> None:
-    for _, name, n in purses(row.campaign, row.coupon, row.cost):
-        connection.execute(_RETURN, {"purse": name, "n": n})
 
 
 def record_outcome(

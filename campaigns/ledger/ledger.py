@@ -30,7 +30,8 @@ from sqlalchemy.exc import (
 
 from campaigns.instants import DAY, SECOND, from_micros, to_micros, words
 from campaigns.ledger.identity import NORMALISER, Identity, make_key, read_key
-from campaigns.ledger.tables import SCHEMA_VERSION, VIEWS, gate, meta, metadata
+from campaigns.ledger.schema import create, migrate
+from campaigns.ledger.tables import SCHEMA_VERSION, gate, meta
 from recsys.errors import LedgerError
 from recsys.ids import stable_hash
 
@@ -253,9 +254,7 @@ def _create(connection: Connection, key_file: Path, *, clock: str, now: datetime
         make_key(key_file)
     identity = read_key(key_file)
     try:
-        metadata.create_all(connection)
-        for view in VIEWS:
-            connection.execute(text(view))
+        create(connection)
     except (IntegrityError, ProgrammingError) as error:
         raise LedgerError(f"The ledger's tables cannot be made here: {error.orig}") from error
     told = {
@@ -296,4 +295,6 @@ def _recognise(connection: Connection, key_file: Path, *, clock: str) -> Identit
             f"The ledger's addresses were normalised by rule {told['normaliser']}, this program "
             f"uses rule {NORMALISER}; use the program that made it"
         )
+    if version < SCHEMA_VERSION:
+        migrate(connection, version)
     return identity

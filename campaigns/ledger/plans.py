@@ -8,7 +8,9 @@ from sqlalchemy import Connection, Table, bindparam, insert, select, text
 
 from campaigns.instants import to_micros
 from campaigns.ledger import tables
+from campaigns.ledger.codes import free_codes
 from campaigns.ledger.ledger import Ledger, wait_for_claims
+from campaigns.ledger.purses import coupon_purse, redeemed_purse
 from recsys.errors import LedgerError
 from recsys.ids import unit_interval
 
@@ -85,11 +87,22 @@ def _epoch(connection: Connection, campaign: str, *, share: float, at: int) -> i
 
 
 def left(ledger: Ledger, limits: Mapping[str, int]) -> dict[str, int]:
-    """How much of each purse could still be taken under these limits."""
+    """How much of each purse could still be taken under these limits.
+
+    Of a coupon with codes no more than has free ones; of one that nobody can redeem any more, none.
+    """
     with ledger.reading() as connection:
-        rows = connection.execute(select(tables.purse.c.purse, tables.purse.c.used))
-        used = {row.purse: row.used for row in rows}
-    return {name: max(0, cap - used.get(name, 0)) for name, cap in limits.items()}
+        rows = connection.execute(select(tables.purse)).all()
+        most = {coupon_purse(coupon): n for coupon, n in free_codes(connection).items()}
+    used = {row.purse: row.used for row in rows}
+    prefix = redeemed_purse("")
+    for row in rows:
+        if row.used >= row.cap and row.purse.startswith(prefix):
+            most[coupon_purse(row.purse.removeprefix(prefix))] = 0
+    return {
+        name: max(0, min(cap - used.get(name, 0), most.get(name, cap)))
+        for name, cap in limits.items()
+    }
 
 
 def live_plan(ledger: Ledger, occasion: str) -> Registered | None:

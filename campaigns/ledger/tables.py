@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from campaigns.instants import WEEK
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 _Serial = BigInteger().with_variant(Integer, "sqlite")
@@ -222,6 +222,48 @@ assignment = Table(
     CheckConstraint("arm IN ('treat', 'holdout')", name="arm_known"),
     Index("assignment_by_contact", "campaign", "epoch", "contact"),
 )  # fmt: skip
+
+# Version 2. A coupon in `pool` is sent with one of its codes, or not at all.
+pool = Table("pool", metadata, Column("coupon", Text, primary_key=True), _number("opened_at"))
+
+code = Table(
+    "code",
+    metadata,
+    Column("code", Text, primary_key=True),
+    _text("coupon"),
+    _text("send_id", null=True),
+    _number("imported_at"),
+    ForeignKeyConstraint(["coupon"], ["pool.coupon"], name="code_of_a_pool"),
+    UniqueConstraint("send_id", name="code_for_one_send"),
+    Index("code_by_coupon", "coupon", "send_id", "code"),
+)
+
+redemption = Table(
+    "redemption",
+    metadata,
+    _text("order_id"),
+    _text("coupon"),
+    _text("person"),
+    _text("send_id"),  # empty: the coupon was not sent to them
+    _text("campaign", null=True),
+    _text("code", null=True),
+    _number("discount"),
+    _number("at"),
+    _number("recorded_at"),
+    _number("reversed_at", null=True),
+    PrimaryKeyConstraint("order_id", "coupon", name="redemption_by_order"),
+    ForeignKeyConstraint(["code"], ["code.code"], name="redemption_of_a_code"),
+    CheckConstraint("discount >= 0", name="discount_not_negative"),
+    CheckConstraint("(send_id = '') = (campaign IS NULL)", name="redemption_of_a_campaign"),
+    Index("one_live_redemption", "coupon", "person", "send_id", unique=True,
+          sqlite_where=text("reversed_at IS NULL"), postgresql_where=text("reversed_at IS NULL")),
+    Index("one_live_redemption_a_code", "code", unique=True,
+          sqlite_where=text("reversed_at IS NULL"), postgresql_where=text("reversed_at IS NULL")),
+    Index("redemption_by_person", "person"),
+)  # fmt: skip
+
+ADDED: dict[int, list[Table]] = {2: [pool, code, redemption]}
+"""the tables that each version of the schema brought; the first brought the others"""
 
 # Of two statements for one instant the refusal counts.
 VIEWS = (

@@ -40,6 +40,8 @@ RULES: dict[str, Rule] = {
     # a browser could attach itself to somebody else's session, or take theirs
     "POST /v1/visitors/{visitor_id:path}/identify": Rule(SHOP),
     "DELETE /v1/members/{member_id:path}": Rule(SHOP),
+    "POST /v1/redemptions": Rule(SHOP),
+    "DELETE /v1/redemptions/{order_id:path}": Rule(SHOP),
     "POST /v1/tokens": Rule(SHOP),
     "PATCH /v1/products": Rule(SHOP),
     "GET /metrics": Rule(SHOP, on_this_machine=True),

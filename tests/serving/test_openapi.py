@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -49,6 +50,11 @@ REAL: dict[str, list[Any]] = {
     "occurred_at": [NOW.isoformat()],
     "event_id": [f"e{number}" for number in range(50)],
     "limit": [1, 20],
+    "order_id": ["o1", "o2"],
+    "coupon_id": ["c1", "c3", "c4"],
+    "code": [None],
+    "discount": [1.0, 0.5],
+    "redeemed_at": [None, NOW.isoformat()],
     "ttl": [60],
     "query": ["product 1"],
 }
@@ -75,7 +81,8 @@ class Shop:
 @pytest.fixture
 def shop(small_model: Path, tmp_path: Path) -> Iterator[Shop]:
     home = tmp_path / "home"
-    home.mkdir()
+    (home / "dataset").mkdir(parents=True)
+    shutil.copy(small_model / "dataset" / "coupons.parquet", home / "dataset")
     _, server = keys.add(home, "server", name="shop", now=NOW)
     _, publishable = keys.add(home, "publishable", name="page", now=NOW)
     endless: dict[str, Any] = {f"doors__{name}": value for name, value in ENDLESS.items()}
@@ -182,12 +189,12 @@ def test_every_answer_is_as_described(
 def drained(home: Path) -> int:
     """How many entries the feed held; what a dataset has of them is all good rows."""
     dataset = home / "dataset"
-    dataset.mkdir()
     drain = [sys.executable, "-m", "guesslike", "drain", str(dataset), "--json"]
     ended = subprocess.run(drain, cwd=ROOT, env=environment(home), check=True, capture_output=True)
     kept = Dataset(dataset)
     for table in ("events", "identities", "erasures", "impressions"):
-        if kept.has(table):
+        # a drain of nothing but logins leaves a part of events without a row
+        if kept.has(table) and len(kept.scan(table).head(1).collect()):
             kept.read(table)
     assert not any(kept.rejected.values())
     parts = [

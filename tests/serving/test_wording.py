@@ -49,5 +49,30 @@ def test_sentences_say_what_they_are_given() -> None:
         chinese.company("牛奶", 212, 1530, 3.4)
         == "1,530笔含牛奶的订单中有212笔同时购买，是偶然的3.4倍"
     )
-    assert english.scope("Milk", 0) == "Counts for Milk"
-    assert chinese.scope("牛奶", 2) == "适用于牛奶等3件您常买的商品"
+    assert english.scope(None, "Milk", 0) == "Counts for Milk"
+    assert chinese.scope(None, "牛奶", 2) == "适用于牛奶，以及另外2件您常买的商品"
+    given = english.given("percent", 10)
+    assert english.scope(given, "Milk", 1) == (
+        "10 % off what we recommend to you: Milk and 1 more of your usual products"
+    )
+    assert chinese.scope(chinese.given("percent", 10), "牛奶", 0) == "为您推荐商品专享9折：牛奶"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "english", "chinese"),
+    [
+        ("percent", 15.0, "15 % off what we recommend to you", "为您推荐商品专享8.5折"),
+        ("percent", 33.3, "33.3 % off what we recommend to you", "为您推荐商品专享6.67折"),
+        ("percent", 100.0, "100 % off what we recommend to you", "为您推荐商品免费"),
+        ("amount", 2.5, "2.5 off what we recommend to you", "为您推荐商品立减2.5"),
+        ("shipping", None, "Free shipping on what we recommend to you", "为您推荐商品包邮"),
+        ("gift", None, "A gift with what we recommend to you", "购买为您推荐的商品有赠品"),
+        ("percent", None, None, None),
+        (None, 5.0, None, None),
+    ],
+)
+def test_what_a_coupon_gives_is_told_in_both_languages(
+    kind: str | None, value: float | None, english: str | None, chinese: str | None
+) -> None:
+    assert WORDING["en"].given(kind, value) == english
+    assert WORDING["zh"].given(kind, value) == chinese

@@ -426,3 +426,24 @@ def test_a_search_killed_in_its_first_trial_still_compares_with_the_settings(
     version = train(Dataset(dataset), tmp_path, FAST, as_of=CUT, tune_minutes=0.001)
     tuned = artifact.read_manifest(tmp_path, version)["tuned"]
     assert tuned["before"] == tuned["recall"] is not None
+
+
+def test_tiers_are_in_the_model_as_they_were_known(tmp_path: Path) -> None:
+    rows = [
+        {"member_id": f"m{n % 4}", "product_id": f"p{n % 2}", "day": float(n), "order_id": f"{n}"}
+        for n in range(40)
+    ]
+    members = [
+        {"member_id": "m0", "tier": "gold", "valid_from": None},
+        {"member_id": "m1", "tier": "gold", "valid_from": on(1)},
+        {"member_id": "m1", "tier": "silver", "valid_from": on(35)},
+        {"member_id": "m2", "tier": None, "valid_from": on(1)},
+    ]
+    data = dataset_of(tmp_path / "dataset", rows, members=members)
+    told = {}
+    for name, as_of in (("then", on(30)), ("now", None)):
+        version = train(data, tmp_path / name, FAST, as_of=as_of)
+        model = Model.from_artifact(artifact.open_model(tmp_path / name, version))
+        told[name] = {model.members.text(r): model.tier(r) for r in range(len(model.members))}
+    assert told["then"] == {"m0": None, "m1": "gold", "m2": None, "m3": None}
+    assert told["now"] == {"m0": "gold", "m1": "silver", "m2": None, "m3": None}

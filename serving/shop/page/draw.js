@@ -111,6 +111,7 @@ export function coupon(one, titles, sent) {
     sent ? make("p", { className: "stamp" }, "Sent to you today") : null,
     make("h3", {}, one.title),
     make("p", { className: "reason" }, one.reason?.text ?? ""),
+    one.code ? make("p", { className: "facts" }, `Your code: ${one.code}`) : null,
     titles.length > 1 ? make("p", { className: "facts" }, `Also ${titles.slice(1).join(", ")}`) : null,
   );
 }

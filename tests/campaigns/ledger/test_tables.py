@@ -41,6 +41,8 @@ FORGED_SENDS = {
     "ends_after_start": {"until": AT},
     "ghosts_are_free": {"ghost": 1, "cost": 5},
 }
+USED = "'c1', 'ann', 's1', '24'"
+OTHER = "'c1', 'bob', 's9', '24'"
 FORGED_ROWS = {
     "purse_not_overspent": "UPDATE purse SET used = 101",
     "purse_not_negative": "UPDATE purse SET used = -1",
@@ -48,6 +50,17 @@ FORGED_ROWS = {
     "plan_state": "INSERT INTO plan VALUES ('p2', 'o', '24', 'perhaps', 0, 0)",
     "one_gate": "INSERT INTO gate VALUES (2, 'e', 0, 0)",
     "outcome_known": "INSERT INTO outcome VALUES ('p1', 's9', 'perhaps', '', 0)",
+    "code_for_one_send": "INSERT INTO code VALUES ('A-2', 'c1', 's1', 0)",
+    "code_of_a_pool": "INSERT INTO code VALUES ('A-2', 'c9', NULL, 0)",
+    "one_live_redemption": f"INSERT INTO redemption VALUES ('o2', {USED}, NULL, 0, 0, 0, NULL)",
+    "one_live_redemption_a_code": (
+        f"INSERT INTO redemption VALUES ('o2', {OTHER}, 'A-1', 0, 0, 0, NULL)"
+    ),
+    "redemption_of_a_code": f"INSERT INTO redemption VALUES ('o2', {OTHER}, 'A-9', 0, 0, 0, NULL)",
+    "redemption_of_a_campaign": (
+        "INSERT INTO redemption VALUES ('o2', 'c1', 'bob', '', '24', NULL, 0, 0, 0, NULL)"
+    ),
+    "discount_not_negative": f"INSERT INTO redemption VALUES ('o2', {OTHER}, NULL, -1, 0, 0, NULL)",
     "consent_yes_or_no": "INSERT INTO consent VALUES (1, 'ann', 'email', 2, 0, 0, '')",
 }
 
@@ -74,6 +87,10 @@ def forge(url, folder, name):
             connection.execute(insert(send).values(FIRST))
             connection.execute(text("INSERT INTO purse VALUES ('campaign:24', 1, 1, 100)"))
             connection.execute(text("INSERT INTO plan VALUES ('p1', 'o', '24', 'live', 1, 0)"))
+            connection.execute(text("INSERT INTO pool VALUES ('c1', 0)"))
+            connection.execute(text("INSERT INTO code VALUES ('A-1', 'c1', 's1', 0)"))
+            used = f"INSERT INTO redemption VALUES ('o1', {USED}, 'A-1', 0, 0, 0, NULL)"
+            connection.execute(text(used))
         with ledger.writing() as connection:
             if name in FORGED_SENDS:
                 connection.execute(insert(send).values(STRANGER | FORGED_SENDS[name]))
@@ -106,6 +123,8 @@ def test_only_its_constraint_refuses_it(ledger_url, tmp_path, name):
         ("one_live_try", "one live try for each send"),
         ("refused_holds_no_slot", "outcomes"),
         ("purse_not_overspent", "money"),
+        ("code_for_one_send", "codes"),
+        ("one_live_redemption", "redemptions"),
     ],
 )
 def test_verify_finds_what_a_lost_constraint_let_in(sqlite_url, tmp_path, name, rule):
@@ -119,4 +138,4 @@ def test_the_chains_own_keys_are_named_as_the_forgeries_expect():
     named = {c.name for t in metadata.tables.values() for c in t.constraints if c.name}
     indexes = {i.name for t in metadata.tables.values() for i in t.indexes if isinstance(i, Index)}
     assert set(ALL) <= named | indexes
-    assert tables.SCHEMA_VERSION == 1
+    assert tables.SCHEMA_VERSION == 2

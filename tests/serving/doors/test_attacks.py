@@ -31,6 +31,7 @@ FITTING: dict[str, Any] = {
     "occurred_at": NOW.isoformat(),
     "kind": "view",
     "placement": "home",
+    "coupon_id": "c4",
     "channels": {"email": {"push": True}},
 }
 """by name of a field, what a request has to say so that it is refused for its sender alone"""
@@ -168,6 +169,7 @@ async def attacked(small_model: Path, tmp_path: Path) -> AsyncIterator[Attacked]
     home = tmp_path / "home"
     home.mkdir()
     (home / "models").symlink_to(small_model / "models")
+    (home / "dataset").symlink_to(small_model / "dataset")
     server, text = keys.add(home, "server", name="shop", now=NOW)
     revoked, _ = keys.add(home, "server", name="stolen", now=NOW)
     keys.revoke(home, revoked.id, now=NOW)

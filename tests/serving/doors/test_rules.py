@@ -45,7 +45,9 @@ def test_every_route_has_its_entry_and_every_entry_its_route(whole: FastAPI) -> 
 def test_a_request_finds_the_entry_of_its_route(name: str) -> None:
     method, template = name.split(" ")
     plain = template.replace("{name:path}", "draw.js").replace(":path", "")
-    rule, member = rule_of(method, plain.format(member_id="ann", visitor_id="v", token="t"))
+    rule, member = rule_of(
+        method, plain.format(member_id="ann", visitor_id="v", token="t", order_id="o")
+    )
     assert rule == RULES[name]
     assert member == ("ann" if "{member_id" in template else None)
 
