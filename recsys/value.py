@@ -27,10 +27,12 @@ def assumed(redeemed: Reals, terms: Terms) -> Gained:
     Cautious: what a push brings beside redemptions counts nothing, and every redemption costs.
     """
     share = terms.incremental_share
-    return Gained(
-        redeemed * redeemed.dtype.type(share),
-        f"assumed: {share:.0%} of the orders that redeem would not have come without the push",
-    )
+    return Gained(redeemed * redeemed.dtype.type(share), assumption(share))
+
+
+def assumption(share: float) -> str:
+    """What `assumed` rests on, in words."""
+    return f"assumed: {share:.0%} of the orders that redeem would not have come without the push"
 
 
 def measured(effect: Effect, table: Reals, *, rows: int, learner: str) -> Gained:
