@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.coupons import Terms
-from recsys.uplift import Effect
 
 Reals = NDArray[np.floating]
 
@@ -35,11 +34,9 @@ def assumption(share: float) -> str:
     return f"assumed: {share:.0%} of the orders that redeem would not have come without the push"
 
 
-def measured(effect: Effect, table: Reals, *, rows: int, learner: str) -> Gained:
-    """As a trial shows; `table`: shape (pushes, features), those that the effect was learned on."""
-    return Gained(
-        effect.of(table), f"measured: {rows:,} pushes drawn by lot, some held out ({learner})"
-    )
+def measured(orders: Reals, *, rows: int, learner: str) -> Gained:
+    """Where some were: what the effect that a trial of so many rows showed foretells."""
+    return Gained(orders, f"measured: {rows:,} pushes drawn by lot, some held out ({learner})")
 
 
 def profit(

@@ -55,7 +55,7 @@ def outcome(real: Households, seed: int) -> dict[str, float | str]:
     line = ridge(learned.columns[pushed], drawn.redeemed[pushed].astype(np.float64))
     redeemed = np.clip(line.of(learned.basis.columns(table)), 0.0, 1.0)
     found = learn(trial, rng=rng)
-    gained = measured(found.effect, table, rows=len(trial), learner=found.learner)
+    gained = measured(found.effect.of(table), rows=len(trial), learner=found.learner)
     week = _week(made, _value(made, gained, redeemed))
     # the share that all shops have in the mean: what a shop would assume that knew it
     share = float((made.pushed - made.anyway).mean() / made.redeemed.mean())
