@@ -31,6 +31,8 @@ BUDGET = 0.3
 """of what a coupon of mean cost for everybody would cost"""
 LIMIT = 0.08
 """of the members can get the same coupon"""
+SURE = 0.8
+"""chance of an order without a push, of a sure buyer"""
 LOTS = 20
 """plans by lot whose mean counts"""
 PLAN, BEST, FIRST = "**plan**", "best for each", "first come"
@@ -74,7 +76,13 @@ def outcome(real: Households, seed: int) -> dict[str, float | str]:
     shares = {
         name: (earned(true.value, chosen) - lot) / (oracle - lot) for name, chosen in plans.items()
     }
-    return {"seed": seed, "learner": found.learner, "oracle": oracle, "by lot": lot, **shares}
+    pairs = {
+        "driven away": float((made.pushed[-1] < made.anyway[-1]).mean()),
+        "sure buyers": float((made.anyway[-1] > SURE).mean()),
+        "history": len(trial),
+    }
+    money = {"oracle": oracle, "by lot": lot}
+    return {"seed": seed, "learner": found.learner, **money, **pairs, **shares}
 
 
 def _value(made: Shop, gained: Gained, redeemed: np.ndarray) -> np.ndarray:
@@ -111,12 +119,16 @@ def summary(found: pl.DataFrame) -> str:
         lines.append(f"| {name} | {' | '.join(cells)} | {below} |")
     times = Counter(found["learner"].to_list())
     chosen = ", ".join(f"`{name}` {count}" for name, count in times.most_common())
-    by_lot_, oracle = (float(found[name].to_numpy().mean()) for name in ("by lot", "oracle"))
+    lot, oracle, away, sure, history_ = (
+        float(found[name].to_numpy().mean())
+        for name in ("by lot", "oracle", "driven away", "sure buyers", "history")
+    )
     lines += [
         "",
         f"{len(found)} shops; the plan reaches {ASKED} in {int((plans >= ASKED).sum())} of them. "
-        f"Learners chosen: {chosen}. Money of a week, mean: by lot {by_lot_:,.0f}, oracle "
-        f"{oracle:,.0f}.",
+        f"Learners chosen: {chosen}. Money of a week, mean: by lot {lot:,.0f}, oracle "
+        f"{oracle:,.0f}. Pairs of household and coupon that a push drives away: {away:.0%}; sure "
+        f"buyers: {sure:.0%}. Rows of history: {history_:,.0f}.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 from sklearn.linear_model import Lasso, Ridge
 
 from tests.training.uplift.trials import trial, visits
@@ -89,8 +90,12 @@ def test_products_find_what_takes_two_features() -> None:
 
 def test_odds_find_whom_a_push_moves() -> None:
     found, truth = visits(lambda x: 0.5 + x[:, 1], rows=20_000, rng=np.random.default_rng(10))
-    effect = EVERY["odds"](lesson(found)).of(found.features)
+    learned = EVERY["odds"](lesson(found))
+    effect = learned.of(found.features)
     assert np.corrcoef(effect, truth)[0, 1] > 0.9
+    assert learned.held is not None
+    without = expit(learned.held.of(learned.basis.columns(found.features)))
+    assert without.mean() == pytest.approx(expit(-1 + found.features[:, 0]).mean(), abs=0.03)
     assert effect.mean() == pytest.approx(truth.mean(), abs=0.02)
     assert np.abs(effect).max() <= 1
 
