@@ -19,6 +19,7 @@ from campaigns.plan import Plan
 from campaigns.send import SendReport
 from campaigns.settings import CampaignSettings
 from campaigns.verify import Report
+from recsys.value import assumption
 
 DECISIONS = {
     "push": "get a push",
@@ -59,9 +60,11 @@ def plan_facts(plan: Plan, campaign: Campaign, settings: CampaignSettings) -> di
         "cost": (pushed["cost"].sum() or 0) / settings.minor_units,
         "budget": campaign.budget,
         "expected_value": float(pushed["expected_value"].sum()),
+        "basis": assumption(settings.incremental_share),
         "assumptions": {
             "margin_rate": campaign.margin_rate,
             "coupon_value": campaign.coupon_value,
+            "incremental_share": settings.incremental_share,
             "holdout": campaign.holdout,
         },
     }
@@ -80,7 +83,8 @@ def show_plan(
     console.print(
         f"Expected profit {facts['expected_value']:,.2f}; cost {facts['cost']:,.2f} of a budget of "
         f"{campaign.budget:,.2f}.\nAssumed, because the data does not say: margin_rate "
-        f"{campaign.margin_rate}, coupon_value {campaign.coupon_value}."
+        f"{campaign.margin_rate}, coupon_value {campaign.coupon_value}.\nWhat a push brings is "
+        f"{facts['basis']}."
     )
     best = plan.rows.filter(pl.col("decision") == "push").sort(
         ["expected_value", "member_id"], descending=[True, False]

@@ -9,6 +9,7 @@ from recsys.coupons import Coupon, Terms
 from recsys.features import Floats
 from recsys.model import Model
 from recsys.scoring import sigmoid
+from recsys.value import Gained, assumed, profit
 
 MOST_LIKELY = 1 - 1e-6
 """no purchase is certain; log1p(-1) would be -inf"""
@@ -23,6 +24,8 @@ class Worth(NamedTuple):
     """shape (members, coupons): expected incremental profit in money"""
     discount: Floats
     """shape (members, coupons): money off the member's mean order"""
+    basis: str
+    """what says which orders come because of a push, in words"""
 
 
 def affinity(model: Model, members: NDArray[np.int32], *, now: float) -> Floats:
@@ -55,21 +58,33 @@ def redeemed(model: Model, members: NDArray[np.int32], terms: Terms, *, now: flo
     return affinity(model, members, now=now) * np.float32(terms.redemption_rate)
 
 
-def worth(model: Model, members: NDArray[np.int32], terms: Terms, *, now: float) -> Worth:
-    """Rank coupons for members by expected incremental profit.
+def worth(
+    model: Model,
+    members: NDArray[np.int32],
+    terms: Terms,
+    *,
+    now: float,
+    gained: Gained | None = None,
+) -> Worth:
+    """Rank coupons for members by expected incremental profit, at the member's mean order.
 
-    No randomised control is needed: only `incremental_share` of the redeemed orders count as
-    gained, at the member's mean order, and the discount is given on all of them.
+    gained: shape (members, coupons), from a trial; without one, what is assumed.
     """
     probability = redeemed(model, members, terms, now=now)
     order = np.asarray(model.order_amount[members])[:, None]
     discount = np.empty_like(probability)
     for at, coupon in enumerate(model.coupons):
         discount[:, at] = _discount(coupon, order[:, 0], terms)
-    gained = np.float32(terms.incremental_share * terms.margin_rate) * order
+    gained = gained or assumed(probability, terms)
     cost = np.array([coupon.cost or 0.0 for coupon in model.coupons], np.float32)
-    value = probability * (gained - discount) - cost
-    return Worth(probability, value.astype(np.float32), discount)
+    value = profit(
+        gained,
+        probability,
+        margin=np.float32(terms.margin_rate) * order,
+        discount=discount,
+        cost=cost,
+    )
+    return Worth(probability, value.astype(np.float32), discount, gained.basis)
 
 
 def most_off(coupon: Coupon, terms: Terms) -> float:

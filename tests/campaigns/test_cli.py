@@ -54,6 +54,8 @@ def test_a_campaign_is_planned_sent_and_proven(run, shop, campaign):
 
 def test_json_is_one_object_and_nothing_else(run, campaign):
     planned = json.loads(run("plan", campaign, "--json"))
+    share = planned["assumptions"]["incremental_share"]
+    assert planned["basis"].startswith(f"assumed: {share:.0%} of the orders")
     assert planned["decisions"] == {"push": 7, "no_consent": 1}
     assert planned["cost"] == 3.0
     sent = json.loads(run("send", planned["plan"], "--json"))

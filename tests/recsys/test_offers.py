@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from recsys import offers
 from recsys.coupons import Coupon, Terms
 from recsys.model import Model
+from recsys.value import Gained
 from serving.models import open_current
 from tests.small_shop import END
 
@@ -138,6 +139,17 @@ def test_what_was_learned_of_redeeming_stands_in_place_of_the_assumption(taught:
     assert 0 < learned.max() < 1
     other = dataclasses.replace(TERMS, redemption_rate=0.9)
     np.testing.assert_array_equal(offers.worth(taught, ALL, other, now=NOW).value, found.value)
+
+
+def test_what_a_trial_measured_takes_the_place_of_what_is_assumed(model: Model) -> None:
+    nobody = Gained(np.zeros((len(ALL), len(model.coupons))), "measured: of nobody")
+    before = offers.worth(model, ALL, TERMS, now=NOW)
+    after = offers.worth(model, ALL, TERMS, now=NOW, gained=nobody)
+    assert before.basis.startswith("assumed: 80%")
+    assert after.basis == "measured: of nobody"
+    np.testing.assert_array_equal(after.probability, before.probability)
+    assert (after.value <= before.value).all()
+    assert (after.value <= 0).all()  # nothing gained, and the discount is given all the same
 
 
 @pytest.mark.parametrize("change", [{"value": 5.0}, {"cost": 9.0}])

@@ -1,0 +1,1 @@
+"""What pushes change, learned from pushes that a draw held back from some."""
