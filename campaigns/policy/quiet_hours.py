@@ -4,6 +4,7 @@ An instant is quiet when the wall shows a quiet time. So an hour that happens tw
 times, and where a clock is set forward over an edge, that instant is the edge.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from functools import cache
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
+_DAYS_TO_LOOK = 8
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 # Time zone files without a place: of an installer, and of the machine that this runs on.
 _NOWHERE = frozenset({"Factory", "localtime"})
@@ -64,6 +66,26 @@ class QuietHours:
         if self.is_quiet(instant, zone):
             return timedelta(0)
         return self._edge(instant, zone) - instant
+
+    def next_stretch(self, instant: datetime, zone: str | None, lasting: timedelta) -> datetime:
+        """The first instant from this one on that so much time without quiet follows, in UTC.
+
+        ValueError if no day has so much.
+        """
+        at = instant
+        for _ in range(_DAYS_TO_LOOK):
+            at = self.next_awake(at, zone)
+            left = self.time_left(at, zone)
+            if left >= lasting:
+                return at
+            at += left
+        raise ValueError(f"{self} never leave {lasting} in {zone}")
+
+    def first_calls(
+        self, now: datetime, lasting: timedelta
+    ) -> Callable[[str | None], datetime]:  # fmt: skip
+        """`next_stretch` from now on by zone, each worked out once."""
+        return cache(lambda zone: self.next_stretch(now, zone, lasting))
 
     def _at(self, name: str | None) -> tuple[ZoneInfo, timedelta, timedelta]:
         zone = known_zone(name)
