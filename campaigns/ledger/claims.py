@@ -11,7 +11,7 @@ from campaigns.ledger.codes import code_of, free_code, take_code
 from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger, pass_gate
 from campaigns.ledger.purses import campaign_purse, purses, put_back, take
-from campaigns.policy.quiet_hours import QuietHours
+from campaigns.policy.quiet_hours import USUAL, QuietHours
 from recsys.errors import LedgerError
 
 
@@ -84,7 +84,7 @@ def claim(
     now: datetime,
     until: datetime,
     gap: int = WEEK,
-    quiet: QuietHours = QuietHours(),
+    quiet: QuietHours = USUAL,
 ) -> list[Claimed | Declined]:
     """Checks and takes everything for each claim, in one transaction, in the given order.
 
@@ -215,7 +215,7 @@ def reclaim(
     *,
     now: datetime,
     until: datetime,
-    quiet: QuietHours = QuietHours(),
+    quiet: QuietHours = USUAL,
 ) -> Claimed | Declined:
     """Takes over a call whose end nobody recorded, to make it again under the same key.
 

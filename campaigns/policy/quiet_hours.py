@@ -115,6 +115,10 @@ class QuietHours:
                 return at
 
 
+USUAL = QuietHours()
+"""what holds where nothing else is set"""
+
+
 def _since(instant: datetime, zone: ZoneInfo, begins: timedelta) -> timedelta:
     """What the wall shows, as time since `begins`: 0 to 24 h."""
     wall = instant.astimezone(zone).replace(tzinfo=None)
