@@ -1,7 +1,7 @@
 import errno
 import shutil
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email import message_from_bytes, policy
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from campaigns.ledger.consent import Statement, record, suppress
 from campaigns.plan import read_plan
 from campaigns.run import plan_campaign, plan_renderer, send_plan
 from campaigns.send import send
+from campaigns.settings import CampaignSettings
 from campaigns.verify import verify
 from recsys.errors import CampaignError
 from tests.campaigns.kit import MEMBERS, NOW, WEEK, Clock, TableOffers, composition, definition
@@ -340,3 +341,34 @@ def test_no_message_is_rendered_for_who_is_in_quiet_hours(abroad, clock):
             plan, ledger, Watched(), render=watched, settings=abroad.settings, now=clock
         )  # fmt: skip
     assert sorted(rendered) == ["m2", "m3"]
+
+
+@pytest.mark.parametrize("idempotent", [False, True])
+def test_the_settings_hours_count_at_the_claim_and_at_the_take_over(abroad, clock, idempotent):
+    plan = plan_campaign(abroad, definition())[0]
+    clock.instant = NOW.replace(hour=22)
+    always = replace(abroad, settings=CampaignSettings(quiet_from="21:00", quiet_until="21:00"))
+    channel = Faulty([Delivery.UNKNOWN] * 7, idempotent=idempotent)
+    report = send_by(always, plan, channel)
+    assert sum(report.made.values()) == (14 if idempotent else 7)
+    assert (report.quiet, report.done) == (0, True)
+
+
+def test_who_moves_while_a_run_goes_on_is_looked_up_again(abroad, clock):
+    plan = plan_campaign(abroad, definition())[0]
+    clock.instant = NOW.replace(hour=22)
+    channel = Watched()
+    with abroad.open_ledger() as ledger:
+        render = plan_renderer(abroad, plan, ledger)
+
+        def moves(member, *rest):
+            if member == "m2":  # from New York to Berlin
+                home = Statement(
+                    member, "email", f"{member}@example.invalid", True, NOW, "page", ZONES[1]
+                )
+                record(ledger, [home], now=clock())
+            return render(member, *rest)
+
+        report = send(plan, ledger, channel, render=moves, settings=abroad.settings, now=clock)
+    assert list(channel.calls) == ["m3@example.invalid"]
+    assert report.quiet == 6
