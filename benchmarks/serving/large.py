@@ -17,6 +17,8 @@ from recsys.model import to_arrays
 from training.config import TrainingSettings
 from training.launches import EACH, MOST
 
+LEFT_OUT = ("files", "redemption")
+"""of the small one's manifest; coupons are for other benchmarks"""
 CHUNK = 100_000
 """members at once"""
 
@@ -53,7 +55,7 @@ def write_large(models: Path, template: Path, version: str, size: Size) -> str:
         "fresh": rng.choice(products["fresh_anybody"], (size.members, EACH)),
     }
     manifest = {
-        **{key: fact for key, fact in small.opened.manifest.items() if key != "files"},
+        **{key: fact for key, fact in small.opened.manifest.items() if key not in LEFT_OUT},
         "members": size.members,
         "products": size.products,
     }
