@@ -35,6 +35,7 @@ DECISIONS = {
     "minimum": "get none, for the campaign does not run",
     "elsewhere": "get another campaign's push",
     "kept": "have their slot kept for a campaign that is planned already",
+    "quiet_hours": "are in their quiet hours until the window is over",
     "scheduled": "get an earlier campaign's push first",
 }
 _OUTCOMES = {
@@ -105,6 +106,8 @@ def send_facts(report: SendReport) -> dict[str, Any]:
         "made": dict(report.made),
         "outcomes": dict(report.outcomes.most_common()),
         "waiting": report.waiting,
+        "quiet": report.quiet,
+        "unknown_zones": report.unknown_zones,
         "next_at": None if report.next_at is None else report.next_at.isoformat(),
         "done": report.done,
     }
@@ -121,6 +124,13 @@ def show_sends(console: Console, reports: Sequence[SendReport], outbox: Path) ->
         if report.waiting:
             when = "" if report.next_at is None else f"; the first may go at {report.next_at}"
             console.print(f"  {report.waiting:>7,} still wait{when}. Run send again.")
+        if report.quiet:
+            console.print(f"  {report.quiet:>7,} of them are in their quiet hours")
+        if report.unknown_zones:
+            console.print(
+                f"  {report.unknown_zones:>7,} have no known time zone: their quiet hours are "
+                "longer, by the clock of quiet_zone. Import `timezone` with consent"
+            )
 
 
 def show_verification(console: Console, report: Report) -> None:

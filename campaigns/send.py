@@ -19,6 +19,7 @@ from campaigns.ledger.ledger import Ledger, wake
 from campaigns.ledger.plans import close_rows, find_plan, finish, open_tries, outcomes
 from campaigns.message import Message
 from campaigns.plan import Plan
+from campaigns.policy.quiet_hours import known_zone
 from campaigns.settings import CampaignSettings
 from recsys.errors import CampaignError
 
@@ -39,7 +40,11 @@ class SendReport:
     outcomes: Counter[str] = field(default_factory=Counter)
     """all rows of the plan by outcome, reasons of skips beside: `skipped: no_consent`"""
     waiting: int = 0
-    """rows without an outcome yet: capped for now, or not due"""
+    """rows without an outcome yet: capped for now, in quiet hours, or not due"""
+    quiet: int = 0
+    """those of them that wait for the end of the member's quiet hours"""
+    unknown_zones: int = 0
+    """rows of this run whose member has no known zone, and longer quiet hours for it"""
     next_at: datetime | None = None
     """when the first of the waiting may go"""
     done: bool = False
@@ -108,13 +113,15 @@ class _Run:
                 continue
             if one.claim.person in people:
                 ready.append(one)
+                known = known_zone(people[one.claim.person].timezone) is not None
+                self.report.unknown_zones += not known
             else:
                 lost.setdefault("no_consent", []).append(one.key)
         self._skip(lost)
         for batch in _batches(ready, self.settings.in_flight):
             if self._last_call() > not_after:
                 break
-            self._send(batch, people)
+            self._send(self._awake(batch, people), people)
         self._take_over(people, not_after)
         if self.now() > not_after:
             keys = [one.key for one in ready]
@@ -125,6 +132,24 @@ class _Run:
 
     def _last_call(self) -> datetime:
         return self.now() + timedelta(seconds=self.settings.call_seconds)
+
+    def _awake(
+        self, batch: Sequence[_Planned], people: Mapping[str, Standing]
+    ) -> list[_Planned]:  # fmt: skip
+        """Spares the others the rendering; the claim looks again."""
+        now = self.now()
+        lasting = timedelta(seconds=self.settings.call_seconds)
+        first_call = self.settings.quiet_hours.first_calls(now, lasting)
+        awake: list[_Planned] = []
+        skipped: dict[str, list[str]] = {}
+        for one in batch:
+            free_at = first_call(people[one.claim.person].timezone)
+            if free_at <= now:
+                awake.append(one)
+            else:
+                self._decline(one, Declined(one.key, "quiet_hours", free_at), skipped)
+        self._skip(skipped)
+        return awake
 
     def _send(self, batch: Sequence[_Planned], people: Mapping[str, Standing]) -> None:
         messages = {one.key: self._render(one, people) for one in batch if not one.claim.ghost}
@@ -137,6 +162,7 @@ class _Run:
             now=self.now(),
             until=self._last_call(),
             gap=int(self.settings.min_gap_days * DAY),
+            quiet=self.settings.quiet_hours,
         )
         skipped: dict[str, list[str]] = {}
         calls = []
@@ -159,6 +185,7 @@ class _Run:
             return
         ends = self.plan.rows["send_not_after"][0]
         if answer.free_at is not None and answer.free_at <= ends:
+            self.report.quiet += answer.reason == "quiet_hours"
             if self.report.next_at is None or answer.free_at < self.report.next_at:
                 self.report.next_at = answer.free_at
             return
@@ -210,7 +237,13 @@ class _Run:
                 if end <= not_after:
                     message = self._render(one, people)
                     again = replace(one.claim, coded=message.coded)
-                    answer = reclaim(self.ledger, again, now=self.now(), until=end)
+                    answer = reclaim(
+                        self.ledger,
+                        again,
+                        now=self.now(),
+                        until=end,
+                        quiet=self.settings.quiet_hours,
+                    )
                     if isinstance(answer, Claimed):
                         self._call([(answer, message.with_code(answer.code))])
                         continue

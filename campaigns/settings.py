@@ -1,8 +1,34 @@
 """What an operator may set for campaigns."""
 
-from typing import Annotated
+import re
+from datetime import time, timedelta
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from campaigns.policy.quiet_hours import QuietHours, known_zone
+
+
+def _time_of_day(value: object) -> object:
+    """ "21" would be read as 21 seconds past midnight."""
+    if isinstance(value, time) and value.tzinfo is None:
+        return value
+    if not isinstance(value, str) or not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError(f"'{value}' is no local time; write it as 21:00")
+    return time.fromisoformat(value)
+
+
+def _zone(value: str) -> str:
+    if known_zone(value) is None:
+        raise ValueError(f"'{value}' is no IANA zone; write it as Europe/Berlin")
+    return value
 
 
 class CampaignSettings(BaseModel):
@@ -20,6 +46,14 @@ class CampaignSettings(BaseModel):
     """A call that has not begun this long after its claim is not made."""
     max_idle_days: Annotated[float, Field(ge=1)] = 35
     """A clock further ahead of the last send than this is taken for a wrong clock."""
+    quiet_from: Annotated[time, BeforeValidator(_time_of_day)] = time(21)
+    """Nobody is sent to from this time of their day on; the same as quiet_until: no quiet hours."""
+    quiet_until: Annotated[time, BeforeValidator(_time_of_day)] = time(9)
+    """From this time of their day on they may be."""
+    quiet_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    """Zone of members whose own is unknown."""
+    quiet_margin_hours: Annotated[float, Field(ge=0, le=12)] = 2
+    """So much longer, at both ends, are the quiet hours of those members."""
     in_flight: Annotated[int, Field(ge=1, le=64)] = 64
     """Claims of one sender at a time: what a kill leaves unknown at most."""
     minor_units: Annotated[int, Field(ge=1)] = 100
@@ -39,3 +73,19 @@ class CampaignSettings(BaseModel):
     """The From of every message."""
     public_url: str = "http://127.0.0.1:8000"
     """Where members reach the unsubscribe page."""
+
+    @property
+    def quiet_hours(self) -> QuietHours:
+        """When members are not sent to."""
+        margin = timedelta(hours=self.quiet_margin_hours)
+        return QuietHours(self.quiet_from, self.quiet_until, self.quiet_zone, margin)
+
+    @model_validator(mode="after")
+    def _leaves_time_to_send(self) -> Self:
+        """An hour is the longest that a call may take."""
+        if self.quiet_hours.shortest_day < timedelta(hours=1):
+            raise ValueError(
+                "quiet_from, quiet_until and quiet_margin_hours leave less than an hour of the day "
+                "to send in; shorten the quiet hours or the margin"
+            )
+        return self

@@ -32,7 +32,8 @@ async def test_an_erasure_reaches_the_ledger(small_model: Path, tmp_path: Path) 
     settings = composition.Settings(home=tmp_path)
     campaigns = composition.campaign_composition(settings, lambda: NOW, name="simulated")
     agreed = [
-        Statement(one, "email", f"{one}@example.invalid", True, NOW, "shop") for one in (ANN, BOB)
+        Statement(one, "email", f"{one}@example.invalid", True, NOW, "shop", "UTC")
+        for one in (ANN, BOB)
     ]
     with campaigns.open_ledger() as ledger:
         record(ledger, agreed, now=NOW)
@@ -60,7 +61,8 @@ async def test_a_coupon_is_planned_sent_shown_redeemed_and_given_back(
     )
     shop = composition.campaign_composition(settings, lambda: NOW, name="simulated")
     agreed = [
-        Statement(one, "email", f"{one}@example.invalid", True, NOW, "shop") for one in MEMBERS
+        Statement(one, "email", f"{one}@example.invalid", True, NOW, "shop", "UTC")
+        for one in MEMBERS
     ]
     with shop.open_ledger() as ledger:
         record(ledger, agreed, now=NOW)

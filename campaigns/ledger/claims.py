@@ -1,6 +1,6 @@
 """A claim is the last write before a call; a settlement is the first one after it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from campaigns.ledger.codes import code_of, free_code, take_code
 from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger, pass_gate
 from campaigns.ledger.purses import campaign_purse, purses, put_back, take
+from campaigns.policy.quiet_hours import USUAL, QuietHours
 from recsys.errors import LedgerError
 
 
@@ -53,8 +54,11 @@ class Declined:
     send_id: str
     reason: str
     free_at: datetime | None = None
-    """for `capped`: when the slot frees"""
+    """for `capped` and `quiet_hours`: when they end"""
 
+
+FirstCall = Callable[[str | None], datetime]
+"""zone → when a member of it may be called first; later than now in quiet hours"""
 
 _INSERT = text("""
 INSERT INTO send (send_id, try, plan_id, occasion, campaign, coupon, channel, person, contact,
@@ -74,26 +78,37 @@ ON CONFLICT DO NOTHING RETURNING try
 
 
 def claim(
-    ledger: Ledger, claims: Sequence[Claim], *, now: datetime, until: datetime, gap: int = WEEK
+    ledger: Ledger,
+    claims: Sequence[Claim],
+    *,
+    now: datetime,
+    until: datetime,
+    gap: int = WEEK,
+    quiet: QuietHours = USUAL,
 ) -> list[Claimed | Declined]:
     """Checks and takes everything for each claim, in one transaction, in the given order.
 
-    `until` is the latest end of the calls. LedgerError when the gate is shut; then nothing is
+    `until` is the latest end of the calls; a member whose quiet hours begin earlier is declined.
+    LedgerError when the gate is shut; then nothing is
     taken.
     """
     at, end = to_micros(now), to_micros(until)
+    first_call = quiet.first_calls(now, until - now)
     with ledger.writing() as connection:
         pass_gate(connection, ledger, at)
-        return [_claim(connection, one, at=at, until=end, gap=gap) for one in claims]
+        return [
+            _claim(connection, one, at=at, until=end, gap=gap, first_call=first_call)
+            for one in claims
+        ]
 
 
 def _claim(
-    connection: Connection, one: Claim, *, at: int, until: int, gap: int
+    connection: Connection, one: Claim, *, at: int, until: int, gap: int, first_call: FirstCall
 ) -> Claimed | Declined:
     key = send_id(one.occasion, one.person)
-    barred = _barred(connection, one, key)
+    barred = _barred(connection, one, key, at=at, first_call=first_call)
     if barred is not None:
-        return Declined(key, barred)
+        return barred
     step = connection.begin_nested()
     wanted = [] if one.ghost else purses(one.campaign, one.coupon, one.cost)
     broke = take(connection, wanted)
@@ -130,7 +145,9 @@ def _claim(
     return Claimed(key, attempt, from_micros(until), code)
 
 
-def _barred(connection: Connection, one: Claim, key: str) -> str | None:
+def _barred(
+    connection: Connection, one: Claim, key: str, *, at: int, first_call: FirstCall
+) -> Declined | None:
     """What forbids this call whatever the slots and the money say."""
     row = connection.execute(
         text("""
@@ -139,6 +156,8 @@ def _barred(connection: Connection, one: Claim, key: str) -> str | None:
             ORDER BY at DESC, granted, seq DESC LIMIT 1) AS granted,
           (SELECT contact FROM contact_point WHERE person = :person AND channel = :channel
             ORDER BY at DESC, seq DESC LIMIT 1) AS contact,
+          (SELECT timezone FROM contact_point WHERE person = :person AND channel = :channel
+            ORDER BY at DESC, seq DESC LIMIT 1) AS timezone,
           (SELECT live FROM purse WHERE purse = :purse) AS campaign_live,
           EXISTS (SELECT 1 FROM outcome WHERE plan_id = :plan_id AND send_id = :key
             AND outcome <> 'unknown') AS settled,
@@ -167,7 +186,11 @@ def _barred(connection: Connection, one: Claim, key: str) -> str | None:
         (row.held_out and not one.ghost, "held_out"),
         (one.ghost and not row.held_out, "not_held_out"),
     )
-    return next((reason for found, reason in checks if found), None)
+    reason = next((reason for found, reason in checks if found), None)
+    if reason is not None:
+        return Declined(key, reason)
+    awake = first_call(row.timezone)
+    return Declined(key, "quiet_hours", awake) if to_micros(awake) > at else None
 
 
 def _why_not(connection: Connection, one: Claim, key: str, *, gap: int) -> Declined:
@@ -187,21 +210,27 @@ def _why_not(connection: Connection, one: Claim, key: str, *, gap: int) -> Decli
 
 
 def reclaim(
-    ledger: Ledger, one: Claim, *, now: datetime, until: datetime
-) -> Claimed | Declined:  # fmt: skip
+    ledger: Ledger,
+    one: Claim,
+    *,
+    now: datetime,
+    until: datetime,
+    quiet: QuietHours = USUAL,
+) -> Claimed | Declined:
     """Takes over a call whose end nobody recorded, to make it again under the same key.
 
     Only for channels on which the same key twice is the same message. Slot, coupon and money are
-    held already, and so is a code unless the coupon had none then; consent, suppression and plan
-    are looked up again.
+    held already, and so is a code unless the coupon had none then; consent, suppression, plan
+    and quiet hours are looked up again.
     """
     at, end = to_micros(now), to_micros(until)
     key = send_id(one.occasion, one.person)
     with ledger.writing() as connection:
         pass_gate(connection, ledger, at)
-        barred = _barred(connection, one, key)
+        first_call = quiet.first_calls(now, until - now)
+        barred = _barred(connection, one, key, at=at, first_call=first_call)
         if barred is not None:
-            return Declined(key, barred)
+            return barred
         code = code_of(connection, key)
         row = connection.execute(
             text(

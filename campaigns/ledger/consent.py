@@ -33,6 +33,7 @@ class Standing:
     address: str
     granted: bool
     suppressed: bool
+    timezone: str | None
     language: str | None
     slot_end: int | None
     """latest `until` of a push to the person or the contact point, in microseconds"""
@@ -115,6 +116,7 @@ def standings(ledger: Ledger, channel: str) -> dict[str, Standing]:
                 address=row.address,
                 granted=row.granted == 1,
                 suppressed=bool(row.suppressed),
+                timezone=row.timezone,
                 language=row.language,
                 slot_end=row.slot_end,
             )
@@ -124,7 +126,7 @@ def standings(ledger: Ledger, channel: str) -> dict[str, Standing]:
 
 
 _STANDINGS = text("""
-SELECT p.person, p.contact, p.address, p.language, c.granted,
+SELECT p.person, p.contact, p.address, p.timezone, p.language, c.granted,
   EXISTS (SELECT 1 FROM suppression s WHERE s.key IN (p.person, p.contact)) AS suppressed,
   (SELECT MAX(u) FROM (
      SELECT MAX(until) AS u FROM send WHERE person = p.person AND pseq IS NOT NULL

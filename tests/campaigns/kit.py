@@ -168,7 +168,7 @@ def open_test_ledger(url: str, folder: Path, now: datetime = NOW) -> Ledger:
 def consenting(ledger: Ledger, member: str, address: str | None = None) -> tuple[str, str]:
     """A member who agreed; their person and contact hashes."""
     address = address or f"{member}@example.invalid"
-    statement = Statement(member, "email", address, True, NOW - WEEK, "test")
+    statement = Statement(member, "email", address, True, NOW - WEEK, "test", "UTC")
     record(ledger, [statement], now=NOW - WEEK)
     return ledger.identity.person(member), ledger.identity.contact("email", address)
 

@@ -1,9 +1,10 @@
 import errno
 import shutil
 from collections import Counter
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from email import message_from_bytes, policy
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -12,6 +13,7 @@ from campaigns.ledger.consent import Statement, record, suppress
 from campaigns.plan import read_plan
 from campaigns.run import plan_campaign, plan_renderer, send_plan
 from campaigns.send import send
+from campaigns.settings import CampaignSettings
 from campaigns.verify import verify
 from recsys.errors import CampaignError
 from tests.campaigns.kit import MEMBERS, NOW, WEEK, Clock, TableOffers, composition, definition
@@ -143,7 +145,7 @@ def test_another_campaign_within_the_week_is_capped_and_waits_for_its_window(sho
 def test_consent_withdrawn_between_plan_and_send_stops_the_send(shop, plan, clock):
     clock.turn(minutes=1)
     with shop.open_ledger() as ledger:
-        no = Statement("m0", "email", "m0@example.invalid", False, clock(), "page")
+        no = Statement("m0", "email", "m0@example.invalid", False, clock(), "page", "UTC")
         record(ledger, [no], now=clock())
         suppress(ledger, [ledger.identity.person("m1")], reason="complaint", now=clock())
     report = send_plan(shop, plan.plan_id)
@@ -260,3 +262,114 @@ def test_members_with_no_worthy_offer_get_none_and_that_is_said(tmp_path, clock)
     offers = TableOffers(["c1"], {("m0", "c1"): 0.0, ("m1", "c1"): -1.0, ("m2", "c1"): 0.1})
     plan = plan_campaign(composition(tmp_path, clock, offers), definition(coupons=["c1"]))[0]
     assert plan.counts() == {"push": 1, "no_offer_worth_it": 6, "no_consent": 1}
+
+
+ZONES = ["Asia/Tokyo", "Europe/Berlin", "America/New_York", "Pacific/Auckland", "UTC", ""]
+
+
+@pytest.fixture
+def abroad(shop, clock):
+    """The first six members live in six zones; the last of these is not known."""
+    said = NOW - timedelta(days=1)
+    with shop.open_ledger() as ledger:
+        for member, zone in zip(MEMBERS, ZONES, strict=False):
+            moved = Statement(
+                member, "email", f"{member}@example.invalid", True, said, "page", zone or None
+            )
+            record(ledger, [moved], now=clock())
+    return shop
+
+
+@dataclass
+class Watched:
+    """Takes everything, and remembers when."""
+
+    idempotent: bool = False
+    calls: dict[str, datetime] = field(default_factory=dict)
+
+    def deliver(self, message, /, *, now):
+        self.calls[message.to] = now
+        return Delivery.ACCEPTED
+
+
+@pytest.mark.parametrize("minutes", [0, 7, 31])
+def test_everybody_is_sent_to_once_and_while_their_wall_shows_day(abroad, clock, minutes):
+    plan = plan_campaign(abroad, definition())[0]
+    channel = Watched()
+    clock.turn(hours=13, minutes=minutes)
+    for _ in range(25):
+        report = send_by(abroad, plan, channel)
+        clock.turn(hours=1)
+    assert report.done
+    assert len(channel.calls) == 7
+    for member, zone in zip(MEMBERS, ZONES, strict=False):
+        wall = channel.calls[f"{member}@example.invalid"].astimezone(ZoneInfo(zone or "UTC"))
+        early, late = (9, 21) if zone else (11, 19)
+        assert early <= wall.hour < late, (member, wall)
+    assert breaches(abroad) == ()
+
+
+def test_rows_in_quiet_hours_wait_and_the_report_tells_how_many_and_until_when(abroad, clock):
+    plan = plan_campaign(abroad, definition())[0]
+    clock.instant = NOW.replace(hour=22)
+    report = send_by(abroad, plan, Watched())
+    # New York has 17:00 and Auckland 11:00. Tokyo wakes first.
+    assert (report.made, report.waiting, report.quiet) == ({"accepted": 2}, 5, 5)
+    assert report.next_at == NOW.replace(day=2, hour=0)
+    assert report.unknown_zones == 1
+
+
+def test_a_window_that_ends_in_quiet_hours_says_so(abroad, clock):
+    plan = plan_campaign(abroad, definition(ends_at=NOW.replace(hour=23)))[0]
+    clock.instant = NOW.replace(hour=22)
+    outcomes = send_by(abroad, plan, Watched()).outcomes
+    assert outcomes == {"accepted": 2, "skipped: quiet_hours": 5, "skipped: no_consent": 1}
+    assert breaches(abroad) == ()
+
+
+def test_no_message_is_rendered_for_who_is_in_quiet_hours(abroad, clock):
+    plan = plan_campaign(abroad, definition())[0]
+    clock.instant = NOW.replace(hour=22)
+    rendered = []
+    with abroad.open_ledger() as ledger:
+        render = plan_renderer(abroad, plan, ledger)
+
+        def watched(member, *rest):
+            rendered.append(member)
+            return render(member, *rest)
+
+        send(
+            plan, ledger, Watched(), render=watched, settings=abroad.settings, now=clock
+        )  # fmt: skip
+    assert sorted(rendered) == ["m2", "m3"]
+
+
+@pytest.mark.parametrize("idempotent", [False, True])
+def test_the_settings_hours_count_at_the_claim_and_at_the_take_over(abroad, clock, idempotent):
+    plan = plan_campaign(abroad, definition())[0]
+    clock.instant = NOW.replace(hour=22)
+    always = replace(abroad, settings=CampaignSettings(quiet_from="21:00", quiet_until="21:00"))
+    channel = Faulty([Delivery.UNKNOWN] * 7, idempotent=idempotent)
+    report = send_by(always, plan, channel)
+    assert sum(report.made.values()) == (14 if idempotent else 7)
+    assert (report.quiet, report.done) == (0, True)
+
+
+def test_who_moves_while_a_run_goes_on_is_looked_up_again(abroad, clock):
+    plan = plan_campaign(abroad, definition())[0]
+    clock.instant = NOW.replace(hour=22)
+    channel = Watched()
+    with abroad.open_ledger() as ledger:
+        render = plan_renderer(abroad, plan, ledger)
+
+        def moves(member, *rest):
+            if member == "m2":  # from New York to Berlin
+                home = Statement(
+                    member, "email", f"{member}@example.invalid", True, NOW, "page", ZONES[1]
+                )
+                record(ledger, [home], now=clock())
+            return render(member, *rest)
+
+        report = send(plan, ledger, channel, render=moves, settings=abroad.settings, now=clock)
+    assert list(channel.calls) == ["m3@example.invalid"]
+    assert report.quiet == 6

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import time, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,15 +10,17 @@ from campaigns.ledger.claims import Claimed, Declined, claim, give_back, reclaim
 from campaigns.ledger.consent import Statement, record, suppress
 from campaigns.ledger.ledger import Ledger, wake
 from campaigns.ledger.plans import assign_arms, close_rows, outcomes
+from campaigns.policy.quiet_hours import USUAL, QuietHours
 from campaigns.verify import verify
 from recsys.errors import LedgerError
 from tests.campaigns.kit import NOW, WEEK, a_claim, consenting, live_plan
 
 MINUTE = timedelta(minutes=1)
+ANY_TIME = QuietHours(time(0), time(0))
 
 
-def take(ledger, one, now=NOW):
-    (answer,) = claim(ledger, [one], now=now, until=now + MINUTE)
+def take(ledger, one, now=NOW, quiet=USUAL):
+    (answer,) = claim(ledger, [one], now=now, until=now + MINUTE, quiet=quiet)
     return answer
 
 
@@ -105,7 +107,7 @@ def test_taking_over_holds_the_slot_to_the_new_calls_end(ledger):
     who = consenting(ledger, "ann")
     plan = live_plan(ledger, "a")
     take(ledger, a_claim(plan, who))
-    later = NOW + timedelta(hours=20)
+    later = NOW + timedelta(hours=10)
     taken = reclaim(ledger, a_claim(plan, who), now=later, until=later + MINUTE)
     settle(ledger, [taken], "accepted", ended=later)
     wake(ledger, now=NOW + WEEK + MINUTE, max_idle_days=35)
@@ -191,6 +193,49 @@ def test_an_arm_stays_through_a_change_of_address_until_the_share_changes(ledger
     assert assign_arms(ledger, "24", share=0.4, people=people, now=NOW) != arms
 
 
+def test_a_call_that_could_reach_into_quiet_hours_takes_nothing_and_is_told_when_they_end(ledger):
+    plan = live_plan(ledger)
+    evening = NOW + timedelta(hours=12)  # 21:00
+    tick = timedelta(microseconds=1)
+    who = consenting(ledger, "ann")
+    last = take(ledger, a_claim(plan, who), evening - MINUTE)
+    assert isinstance(last, Claimed)
+    assert last.until == evening
+    late = take(ledger, a_claim(plan, consenting(ledger, "bob")), evening - MINUTE + tick)
+    assert (reason(late), late.free_at) == ("quiet_hours", NOW + timedelta(days=1))
+    assert used(ledger)["campaign:24"] == 1
+    morning = NOW + timedelta(days=1)
+    wake(ledger, now=morning - tick, max_idle_days=35)
+    early = take(ledger, a_claim(plan, consenting(ledger, "bob")), morning - tick)
+    assert (reason(early), early.free_at) == ("quiet_hours", morning)
+    assert isinstance(take(ledger, a_claim(plan, consenting(ledger, "bob")), morning), Claimed)
+
+
+def test_quiet_hours_hold_for_who_is_held_out_and_for_a_call_that_is_taken_over(ledger):
+    who, other = consenting(ledger, "ann"), consenting(ledger, "bob")
+    plan = live_plan(ledger)
+    assert isinstance(take(ledger, a_claim(plan, who)), Claimed)
+    night = NOW + timedelta(hours=13)
+    again = reclaim(ledger, a_claim(plan, who), now=night, until=night + MINUTE)
+    assert reason(again) == "quiet_hours"
+    assign_arms(ledger, "24", share=0.999, people=[other], now=NOW)
+    ghost = a_claim(plan, other, ghost=True)
+    assert reason(take(ledger, ghost, night)) == "quiet_hours"
+    awake = reclaim(ledger, a_claim(plan, who), now=night, until=night + MINUTE, quiet=ANY_TIME)
+    assert isinstance(awake, Claimed)
+
+
+def test_the_zone_is_the_one_that_the_ledger_knows_last(ledger):
+    who = consenting(ledger, "ann")
+    plan = live_plan(ledger)
+    moves = (("America/New_York", False), (None, False), ("Asia/Tokyo", True))
+    for step, (zone, awake) in enumerate(moves):
+        at = NOW - timedelta(hours=9 - step)
+        moved = Statement("ann", "email", "ann@example.invalid", True, at, "page", zone)
+        record(ledger, [moved], now=at)
+        assert isinstance(take(ledger, a_claim(plan, who)), Claimed) == awake
+
+
 def test_a_row_that_was_closed_is_not_claimed(ledger):
     who = consenting(ledger, "ann")
     plan = live_plan(ledger)
@@ -266,7 +311,7 @@ def test_any_order_of_claims_and_ends_keeps_the_cap_of_a_plain_model(tmp_path_fa
             plan = live_plan(ledger, f"c{number}", now=now)
             wake(ledger, now=now, max_idle_days=35)
             free = model.free(who, now)
-            answer = take(ledger, a_claim(plan, who), now)
+            answer = take(ledger, a_claim(plan, who), now, quiet=ANY_TIME)
             if isinstance(answer, Declined) and answer.reason == "contact_changed":
                 continue
             assert isinstance(answer, Claimed) == free

@@ -1,0 +1,1 @@
+"""When a member may be sent to, whatever is planned."""
