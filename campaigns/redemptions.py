@@ -175,6 +175,8 @@ def _against(terms: list[Coupon], body: RedemptionBody, at: datetime) -> str | N
     most = coupon.value if coupon.kind == "amount" else None
     if coupon.kind == "percent" and None not in (coupon.value, body.order_total):
         most = (body.order_total or 0.0) * (coupon.value or 0.0) / 100
+    if coupon.kind == "percent" and coupon.max_discount is not None:
+        most = coupon.max_discount if most is None else min(most, coupon.max_discount)
     # half a cent, for checkouts round
     if most is not None and body.discount > most + 0.005:
         return "discount_too_high"

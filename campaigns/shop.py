@@ -44,8 +44,10 @@ def check_coupons(
 ) -> None:
     """CampaignError for a coupon that nobody could use: expired, not yet valid, without products.
 
-    Of those that the dataset lists for a campaign some may be so, but not all.
+    Of those that the dataset lists for a campaign some may be so, but not all. Under a hard budget
+    of discounts none may be without an end.
     """
+    _check_ends(campaign, coupons, dataset)
     products = dataset.known("products", now, undated=True).lazy()
     scope = coupon_scope(dataset, products, campaign=_scope(campaign))
     covered = set(scope.select("coupon_id").unique().collect()["coupon_id"].to_list())
@@ -65,6 +67,20 @@ def check_coupons(
         raise CampaignError(
             f"In campaign '{campaign.campaign}' {wrong[0]}; take it out of coupons, or mend it "
             "in the dataset"
+        )
+
+
+def _check_ends(campaign: Campaign, coupons: Sequence[str], dataset: Tables) -> None:
+    if campaign.discount_budget is None:
+        return
+    endless = (pl.col("kind") == "percent") & pl.col("max_discount").is_null()
+    found = dataset.scan("coupons").filter(pl.col("coupon_id").is_in(list(coupons)) & endless)
+    named = found.select("coupon_id").sort("coupon_id").head(1).collect()["coupon_id"].to_list()
+    if named:
+        raise CampaignError(
+            f"Coupon '{named[0]}' takes a percentage off without a max_discount, and campaign "
+            f"'{campaign.campaign}' has a hard discount_budget: say max_discount in the table "
+            "coupons, or leave discount_budget out"
         )
 
 

@@ -13,6 +13,8 @@ class Coupon:
     kind: str | None = None
     value: float | None = None
     """percent: 10 means 10 % off; amount: money; None where the shop did not record it"""
+    max_discount: float | None = None
+    """money off at most, for a percent coupon"""
     min_spend: float | None = None
     valid_from: float | None = None
     valid_until: float | None = None

@@ -88,10 +88,12 @@ def worth(
 
 
 def most_off(coupon: Coupon, terms: Terms) -> float:
-    """Money off at most, whatever is ordered; inf for a percent coupon, which has no end."""
+    """Money off at most, whatever is ordered; inf for a percent coupon without `max_discount`."""
     if coupon.value is None or coupon.kind not in ("percent", "amount"):
         return terms.coupon_value
-    return coupon.value if coupon.kind == "amount" else float("inf")
+    if coupon.kind == "amount":
+        return coupon.value
+    return float("inf") if coupon.max_discount is None else coupon.max_discount
 
 
 def _discount(coupon: Coupon, order: Floats, terms: Terms) -> Floats:
@@ -99,5 +101,6 @@ def _discount(coupon: Coupon, order: Floats, terms: Terms) -> Floats:
     if coupon.value is None or coupon.kind not in ("percent", "amount"):
         return np.full(len(order), terms.coupon_value, np.float32)
     if coupon.kind == "percent":
-        return order * np.float32(coupon.value / 100)
+        off: Floats = np.minimum(order * np.float32(coupon.value / 100), most_off(coupon, terms))
+        return off
     return np.full(len(order), coupon.value, np.float32)

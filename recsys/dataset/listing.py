@@ -6,8 +6,8 @@ from recsys.coupons import Coupon
 
 _DAY_US = 86_400_000_000
 _FACTS = (
-    "coupon_id", "title", "kind", "value", "min_spend", "valid_from", "valid_until", "cost",
-    "max_issues", "max_redemptions", "tiers",
+    "coupon_id", "title", "kind", "value", "max_discount", "min_spend", "valid_from", "valid_until",
+    "cost", "max_issues", "max_redemptions", "tiers",
 )  # fmt: skip
 
 

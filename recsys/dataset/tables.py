@@ -179,6 +179,7 @@ COUPONS = Table(
         Column("title"),
         Column("kind", allowed=COUPON_KINDS),
         Column("value", NUMBER, minimum=0),
+        Column("max_discount", NUMBER, minimum=0),
         Column("min_spend", NUMBER, minimum=0),
         Column("min_quantity", NUMBER, minimum=1),
         _at("valid_from"),

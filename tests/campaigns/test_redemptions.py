@@ -22,14 +22,15 @@ from tests.campaigns.kit import MEMBERS, NOW, WEEK, Clock, composition, definiti
 pytestmark = pytest.mark.anyio
 ANN, BOB = MEMBERS[0], MEMBERS[1]
 COUPONS = {
-    "coupon_id": ["c1", "c2", "percent", "amount", "old", "soon", "from20", "two", "in24"],
-    "kind": [None, None, "percent", "amount", None, None, None, None, None],
-    "value": [None, None, 10.0, 2.5, None, None, None, None, None],
-    "min_spend": [None] * 6 + [20.0, None, None],
-    "valid_from": [None] * 5 + [NOW + timedelta(days=1), None, None, None],
-    "valid_until": [None] * 4 + [NOW, None, None, None, None],
-    "max_redemptions": [None] * 7 + [2, None],
-    "max_issues": [None] * 8 + [0],
+    "coupon_id": ["c1", "c2", "percent", "amount", "old", "soon", "from20", "two", "in24", "to2"],
+    "kind": [None, None, "percent", "amount", *[None] * 5, "percent"],
+    "value": [None, None, 10.0, 2.5, *[None] * 5, 10.0],
+    "max_discount": [None] * 9 + [2.0],
+    "min_spend": [None] * 6 + [20.0, None, None, None],
+    "valid_from": [None] * 5 + [NOW + timedelta(days=1), *[None] * 4],
+    "valid_until": [None] * 4 + [NOW, *[None] * 5],
+    "max_redemptions": [None] * 7 + [2, None, None],
+    "max_issues": [None] * 8 + [0, None],
 }
 
 
@@ -139,6 +140,9 @@ async def test_codes_are_for_their_member_and_their_coupon(client, shop):
         ({"coupon_id": "from20", "order_total": 19.99}, "min_spend"),
         ({"coupon_id": "amount", "discount": 2.51}, "discount_too_high"),
         ({"coupon_id": "percent", "discount": 1.02, "order_total": 10.1}, "discount_too_high"),
+        ({"coupon_id": "to2", "discount": 2.01, "order_total": 100}, "discount_too_high"),
+        ({"coupon_id": "to2", "discount": 2.01}, "discount_too_high"),
+        ({"coupon_id": "to2", "discount": 2, "order_total": 100}, None),
         ({"coupon_id": "from20", "order_total": 20}, None),
         ({"coupon_id": "amount", "discount": 2.5}, None),
         ({"coupon_id": "percent", "discount": 1.01, "order_total": 10.1}, None),

@@ -296,6 +296,17 @@ def test_a_coupon_for_no_product_is_named(shop):
         plan_campaign(shop, tea())
 
 
+def test_a_percent_coupon_without_an_end_is_named_under_a_hard_budget(shop):
+    file = shop.folder / "dataset" / "coupons.parquet"
+    endless = pl.read_parquet(file).with_columns(kind=pl.lit("percent"), value=pl.lit(10.0))
+    endless.write_parquet(file)
+    assert plan_campaign(shop, tea())[1]
+    with pytest.raises(CampaignError, match="'c1' takes a percentage off without a max_discount"):
+        plan_campaign(shop, tea(discount_budget=5.0))
+    endless.with_columns(max_discount=pl.lit(1.0)).write_parquet(file)
+    assert plan_campaign(shop, tea(discount_budget=5.0))[1]
+
+
 def test_who_is_held_out_of_one_campaign_chooses_like_the_others(shop):
     (first, _), (second, _) = plan_together(shop, [tea(holdout=0.6), bread()])
     for at, member in enumerate(REACHED):

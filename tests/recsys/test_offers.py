@@ -123,12 +123,26 @@ def test_worth_is_what_a_pencil_says(model: Model) -> None:
     [
         (Coupon("c", kind="amount", value=5.0), 5.0),
         (Coupon("c", kind="percent", value=10.0), float("inf")),
+        (Coupon("c", kind="percent", value=10.0, max_discount=3.0), 3.0),
         (Coupon("c", kind="shipping", value=4.0), TERMS.coupon_value),
         (Coupon("c", kind="amount"), TERMS.coupon_value),
     ],
 )
 def test_at_most_a_coupon_takes_off_what_it_says(coupon: Coupon, most: float) -> None:
     assert offers.most_off(coupon, TERMS) == most
+
+
+def test_a_percent_coupon_takes_no_more_off_than_it_may(model: Model) -> None:
+    capped = [
+        dataclasses.replace(coupon, max_discount=0.5) if coupon.kind == "percent" else coupon
+        for coupon in model.coupons
+    ]
+    before = offers.worth(model, ALL, TERMS, now=NOW).discount
+    after = offers.worth(dataclasses.replace(model, coupons=capped), ALL, TERMS, now=NOW).discount
+    percent = np.array([coupon.kind == "percent" for coupon in capped])
+    np.testing.assert_allclose(after[:, percent], np.minimum(before[:, percent], 0.5), rtol=1e-6)
+    np.testing.assert_array_equal(after[:, ~percent], before[:, ~percent])
+    assert (after < before).any()
 
 
 def test_what_was_learned_of_redeeming_stands_in_place_of_the_assumption(taught: Model) -> None:
