@@ -1,5 +1,6 @@
 """What a coupon is worth for a member, and to the shop."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -72,9 +73,7 @@ def worth(
     """
     probability = redeemed(model, members, terms, now=now)
     order = np.asarray(model.order_amount[members])[:, None]
-    discount = np.empty_like(probability)
-    for at, coupon in enumerate(model.coupons):
-        discount[:, at] = _discount(coupon, order[:, 0], terms)
+    discount = _discount(model.coupons, order, terms)
     gained = gained or assumed(probability, terms)
     cost = np.array([coupon.cost or 0.0 for coupon in model.coupons], np.float32)
     value = profit(
@@ -96,11 +95,16 @@ def most_off(coupon: Coupon, terms: Terms) -> float:
     return float("inf") if coupon.max_discount is None else coupon.max_discount
 
 
-def _discount(coupon: Coupon, order: Floats, terms: Terms) -> Floats:
-    """shape (members,): money off one order."""
-    if coupon.value is None or coupon.kind not in ("percent", "amount"):
-        return np.full(len(order), terms.coupon_value, np.float32)
-    if coupon.kind == "percent":
-        off: Floats = np.minimum(order * np.float32(coupon.value / 100), most_off(coupon, terms))
-        return off
-    return np.full(len(order), coupon.value, np.float32)
+def _discount(coupons: Sequence[Coupon], order: Floats, terms: Terms) -> Floats:
+    """shape (members, coupons): money off one order, of `order` with shape (members, 1)."""
+    most = np.array([most_off(coupon, terms) for coupon in coupons], np.float32)
+    share = np.array([_share(coupon) for coupon in coupons], np.float32)
+    off: Floats = np.where(np.isnan(share), most, np.minimum(order * share, most))
+    return off
+
+
+def _share(coupon: Coupon) -> float:
+    """Of an order; NaN where the coupon takes an amount off."""
+    if coupon.value is None or coupon.kind != "percent":
+        return float("nan")
+    return coupon.value / 100
