@@ -19,7 +19,7 @@ from starlette.types import Scope
 from recsys.coupons import Terms
 from recsys.errors import FilterError, ModelError, SettingsError
 from recsys.model import Model
-from serving import coupons, health, members, news, openapi, questions
+from serving import coupons, following, health, members, news, openapi, questions
 from serving.asking import Request as Wanted
 from serving.body_limit import BodyLimit
 from serving.counting import Counting
@@ -170,7 +170,7 @@ def create_app(service: Service) -> FastAPI:
             # compiled by the ranker; what else a first list does once is done by this one
             recommend(published.ranker, _anybodys_list(microseconds(), placements["home"]), [])
             every = settings.reload_seconds
-            following = [
+            tasks = [
                 asyncio.create_task(published.follow(every)),
                 asyncio.create_task(news.follow(feed, lambda: published.rankers, every)),
                 asyncio.create_task(watched.go_on_hearing(every)),
@@ -180,8 +180,7 @@ def create_app(service: Service) -> FastAPI:
             app.state.unready = None
             yield
             app.state.unready = STOPPING
-            for task in following:
-                task.cancel()
+            await following.end(tasks)
             await impressions.write()
         finally:
             await feed.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from serving import following
 from serving.doors.access import DeniedError
 from serving.doors.door import Doors
 from serving.doors.settings import DoorSettings
@@ -45,8 +46,7 @@ async def two_workers(store: Store, clock: Standing) -> AsyncIterator[list[Doors
     await asyncio.sleep(0.2)  # both have looked where the others are
     yield crew
     assert not any(task.done() for task in tasks), "nothing ends it"
-    for task in tasks:
-        task.cancel()
+    await following.end(tasks)
     for feed in feeds:
         await feed.close()
 
