@@ -88,7 +88,6 @@ class Naive(_Part):
 class Assumed(_Part):
     """What no event says, for all campaigns alike; see `campaigns.settings`."""
 
-    redemption_rate: float
     incremental_share: float
 
 

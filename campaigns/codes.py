@@ -3,17 +3,17 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from campaigns.audience import Tables
 from campaigns.consent import Reject
+from campaigns.csv_file import rows_of
 from campaigns.files import sync_folder, write_whole
 from campaigns.ledger.codes import Pool, add_codes, all_codes, pools
 from campaigns.ledger.ledger import Ledger
-from recsys.errors import DataError
 
 REQUIRED = ("code", "coupon_id")
 EXPORTED = ("code", "coupon_id", "state", "campaign_id", "member_id", "order_id")
@@ -52,7 +52,8 @@ def import_codes(path: Path, ledger: Ledger, dataset: Tables, *, now: datetime) 
             rejects.append(Reject(rows[code], "code", f"stands for coupon '{coupon}' already"))
         batch.clear()
 
-    for number, code, coupon in _rows(path):
+    for number, row in rows_of(path, "code file", required=REQUIRED):
+        code, coupon = ((row[name] or "").strip() for name in ("code", "coupon_id"))
         if not _CODE.fullmatch(code):
             rejects.append(Reject(number, "code", "must be 4 to 64 of A-Z a-z 0-9 . _ ~ -"))
         elif coupon not in coupons:
@@ -82,23 +83,3 @@ def export_codes(ledger: Ledger, path: Path) -> int:
     write_whole(path, text.getvalue().encode())
     sync_folder(path.parent)
     return count
-
-
-def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in REQUIRED if name not in (reader.fieldnames or [])]
-            if missing:
-                raise DataError(
-                    f"The code file {path} lacks the column {', '.join(missing)}; it needs "
-                    f"{' and '.join(REQUIRED)}"
-                )
-            for number, row in enumerate(reader, start=2):
-                yield number, (row["code"] or "").strip(), (row["coupon_id"] or "").strip()
-    except FileNotFoundError:
-        raise DataError(f"There is no code file {path}") from None
-    except UnicodeDecodeError:
-        raise DataError(f"The code file {path} is not UTF-8 text") from None
-    except csv.Error as error:
-        raise DataError(f"The code file {path} is not CSV: {error}") from None

@@ -1,6 +1,5 @@
 """Imports consent and contact points from a CSV file, row by row, with a reason for each reject."""
 
-import csv
 import zoneinfo
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,10 +7,10 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
+from campaigns.csv_file import rows_of
 from campaigns.ledger.consent import Statement, record
 from campaigns.ledger.identity import normalise
 from campaigns.ledger.ledger import Ledger
-from recsys.errors import DataError
 
 REQUIRED = ("member_id", "channel", "address", "consent", "at")
 OPTIONAL = ("source", "timezone", "language")
@@ -59,26 +58,11 @@ def import_consent(path: Path, ledger: Ledger, *, now: datetime) -> Imported:
 
 
 def _statements(path: Path, now: datetime) -> Iterator[Statement | Reject]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in REQUIRED if name not in (reader.fieldnames or [])]
-            if missing:
-                raise DataError(
-                    f"The consent file {path} lacks the column {', '.join(missing)}; it needs "
-                    f"{', '.join(REQUIRED)} and may have {', '.join(OPTIONAL)}"
-                )
-            for number, row in enumerate(reader, start=2):
-                try:
-                    yield _statement(row, now)
-                except _BadCellError as bad:
-                    yield Reject(number, bad.column, bad.rule)
-    except FileNotFoundError:
-        raise DataError(f"There is no consent file {path}") from None
-    except UnicodeDecodeError:
-        raise DataError(f"The consent file {path} is not UTF-8 text") from None
-    except csv.Error as error:
-        raise DataError(f"The consent file {path} is not CSV: {error}") from None
+    for number, row in rows_of(path, "consent file", required=REQUIRED, optional=OPTIONAL):
+        try:
+            yield _statement(row, now)
+        except _BadCellError as bad:
+            yield Reject(number, bad.column, bad.rule)
 
 
 class _BadCellError(Exception):

@@ -84,9 +84,7 @@ def plan_together(
         if total is not None:
             total = max(0, total - draft.spent(spare))
         shared = with_naive(weighed, share_out(weighed, spare=spare, total=total))
-        assumed = Assumed(
-            redemption_rate=settings.redemption_rate, incremental_share=settings.incremental_share
-        )
+        assumed = Assumed(incremental_share=settings.incremental_share)
         made = make_plans(weighed, shared.noting(assumed=assumed), minor_units=settings.minor_units)
         done = []
         for plan, one, purses in zip(made, draft.drafts, draft.purses, strict=True):

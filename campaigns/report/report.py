@@ -218,9 +218,12 @@ def _shown(
 def _scenarios(pushes: Pushes, account: Account) -> Iterator[Scenario]:
     if account.assumed is None or not len(pushes.value):
         return
-    for name, key in (("redemption_rate", "rate"), ("incremental_share", "share")):
-        assumed = float(getattr(account.assumed, name))
-        others = {min(assumed * times, 1.0) for times in TIMES} if assumed else set()
+    of_plan = (
+        ("redemptions", "rate", 1.0, float("inf")),
+        ("incremental_share", "share", account.assumed.incremental_share, 1.0),
+    )
+    for name, key, assumed, most in of_plan:
+        others = {min(assumed * times, most) for times in TIMES} if assumed else set()
         at = {
             f"{other:.4g}": value_if(pushes, **{key: other / assumed}) for other in sorted(others)
         }

@@ -2,14 +2,17 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
+from typer.testing import CliRunner
 
+from campaigns.cli import app
 from campaigns.ledger.ledger import Ledger
+from campaigns.run import Composition
 from tests.campaigns.kit import open_test_ledger
 
 POSTGRES = os.environ.get(
@@ -51,3 +54,15 @@ def ledger_url(request: pytest.FixtureRequest) -> str:
 def ledger(ledger_url: str, tmp_path: Path) -> Iterator[Ledger]:
     with open_test_ledger(ledger_url, tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def run(shop: Composition) -> Callable[..., str]:
+    """A `campaigns` command over the test's shop: what it prints."""
+
+    def invoke(*words: object, code: int = 0) -> str:
+        result = CliRunner().invoke(app, [str(w) for w in words], obj=shop, catch_exceptions=False)
+        assert result.exit_code == code, result.output
+        return result.stdout
+
+    return invoke

@@ -128,6 +128,16 @@ def definition(**changes: object) -> Campaign:
     return Campaign.model_validate(facts | changes)
 
 
+def tea(**changes: object) -> Campaign:
+    """A campaign of the first coupon alone."""
+    return definition(**({"campaign": "tea", "coupons": ["c1"]} | changes))
+
+
+def bread(**changes: object) -> Campaign:
+    """A campaign of the second coupon alone."""
+    return definition(**({"campaign": "bread", "coupons": ["c2"]} | changes))
+
+
 def composition(
     folder: Path,
     clock: Callable[[], datetime],

@@ -1,10 +1,8 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
 from campaigns.account import amount
-from campaigns.cli import app
 from campaigns.ledger.consent import suppress
 from recsys.errors import CampaignError
 from tests.campaigns.kit import MEMBERS, Clock, composition, write_consent
@@ -23,16 +21,6 @@ holdout: 0
 @pytest.fixture
 def shop(tmp_path):
     return composition(tmp_path, Clock())
-
-
-@pytest.fixture
-def run(shop):
-    def invoke(*words, code=0):
-        result = CliRunner().invoke(app, [str(w) for w in words], obj=shop, catch_exceptions=False)
-        assert result.exit_code == code, result.output
-        return result.stdout
-
-    return invoke
 
 
 @pytest.fixture

@@ -6,9 +6,7 @@ from dataclasses import replace
 from email import message_from_bytes, policy
 
 import pytest
-from typer.testing import CliRunner
 
-from campaigns.cli import app
 from campaigns.codes import import_codes
 from campaigns.definition import Template
 from campaigns.ledger.codes import Pool, all_codes, pools
@@ -23,16 +21,6 @@ from tests.campaigns.kit import MEMBERS, NOW, Clock, composition, definition
 @pytest.fixture
 def shop(tmp_path):
     return composition(tmp_path, Clock())
-
-
-@pytest.fixture
-def run(shop):
-    def invoke(*words, code=0):
-        result = CliRunner().invoke(app, [str(w) for w in words], obj=shop, catch_exceptions=False)
-        assert result.exit_code == code, result.output
-        return result.stdout
-
-    return invoke
 
 
 def write(path, *rows, head="code,coupon_id"):

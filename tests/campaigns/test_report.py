@@ -24,7 +24,16 @@ from recsys.coupons import Terms
 from recsys.errors import CampaignError
 from recsys.ids import unit_interval
 from serving.models import open_current
-from tests.campaigns.kit import MEMBERS, NOW, Clock, TableOffers, composition, definition
+from tests.campaigns.kit import (
+    MEMBERS,
+    NOW,
+    Clock,
+    TableOffers,
+    bread,
+    composition,
+    definition,
+    tea,
+)
 from tests.small_shop import END
 from tests.small_shop import MEMBERS as SHOPPERS
 
@@ -42,14 +51,6 @@ def tables(chance=0.1):
         "tea": TableOffers(["c1"], tea, costs, off, chance),
         "bread": TableOffers(["c2"], bread, costs, off, chance),
     }
-
-
-def tea(**changes):
-    return definition(**({"campaign": "tea", "coupons": ["c1"]} | changes))
-
-
-def bread(**changes):
-    return definition(**({"campaign": "bread", "coupons": ["c2"]} | changes))
 
 
 @pytest.fixture
@@ -198,7 +199,10 @@ def test_other_assumptions_are_what_the_model_would_say_of_them(small_model, set
 def test_the_page_tells_where_nothing_is_earned(shop):
     plan = plan_campaign(shop, tea())[0]
     made = report(shop, plan.plan_id)
-    share = next(one for one in made.scenarios if one.assumption == "incremental_share")
+    rate, share = made.scenarios
+    assert (rate.assumption, share.assumption) == ("redemptions", "incremental_share")
+    assert list(rate.at) == ["0.5", "1", "1.5"]
+    assert rate.at["1"] == pytest.approx(made.sums.value.mean)
     rows = stored(shop, plan)
     taken = sum(row["probability"] * row["discount"] for row in rows)
     earned = sum(row["expected_value"] + row["cost"] / CENTS for row in rows) + taken

@@ -5,13 +5,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaigns.definition import Campaign
 from campaigns.explain import explain_member
 from campaigns.plan import read_plan
 from campaigns.run import plan_campaign, plan_together, send_plan, what_if
 from campaigns.verify import verify
 from recsys.errors import CampaignError
-from tests.campaigns.kit import MEMBERS, NOW, WEEK, Clock, TableOffers, composition, definition
+from tests.campaigns.kit import (
+    MEMBERS,
+    NOW,
+    WEEK,
+    Clock,
+    TableOffers,
+    bread,
+    composition,
+    definition,
+    tea,
+)
 
 REACHED = MEMBERS[:-1]
 """who has consented"""
@@ -25,14 +34,6 @@ def tables(tea=None, bread=None, cost=0.5):
         "tea": TableOffers(["c1"], {(m, "c1"): v for m, v in tea.items()}, {"c1": cost}),
         "bread": TableOffers(["c2"], {(m, "c2"): v for m, v in bread.items()}, {"c2": cost}),
     }
-
-
-def tea(**changes: object) -> Campaign:
-    return definition(**({"campaign": "tea", "coupons": ["c1"]} | changes))
-
-
-def bread(**changes: object) -> Campaign:
-    return definition(**({"campaign": "bread", "coupons": ["c2"]} | changes))
 
 
 @pytest.fixture
