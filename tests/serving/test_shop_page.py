@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
-from time import monotonic, sleep
 
 import httpx
 import pytest
@@ -17,6 +16,7 @@ from recsys.coupons import Terms
 from serving.app import Service, create_app
 from serving.settings import ServingSettings
 from serving.shop import Shopper, mount
+from tests.serving.served import eventually
 from tests.small_shop import END, MEMBERS
 
 NOW = END + timedelta(hours=9)
@@ -36,9 +36,8 @@ def running(app: object) -> Iterator[str]:
     thread = Thread(target=server.run)
     thread.start()
     try:
-        until = monotonic() + 20
-        while not server.started and thread.is_alive() and monotonic() < until:
-            sleep(0.02)
+        # the first service of a machine compiles the loops of a request
+        eventually(lambda: server.started or not thread.is_alive())
         assert server.started
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
