@@ -14,7 +14,7 @@ from campaigns.ledger.codes import coded_coupons
 from campaigns.ledger.ledger import Ledger, open_ledger
 from campaigns.ledger.plans import left
 from campaigns.ledger.purses import budget_purse
-from campaigns.message import Coupon, Message, render, whole
+from campaigns.message import Coupon, render, whole
 from campaigns.naive import with_naive
 from campaigns.offers import OfferSource
 from campaigns.plan import (
@@ -26,7 +26,7 @@ from campaigns.plan import (
     register_plan,
     write_plan,
 )
-from campaigns.send import SendReport, send
+from campaigns.send import Render, SendReport, send
 from campaigns.settings import CampaignSettings
 from campaigns.share import share_out
 from campaigns.shop import audience_members, campaign_coupons, check_coupons, issue_limits, renderer
@@ -193,10 +193,8 @@ def send_plan(composition: Composition, plan_id: str) -> SendReport:
         )
 
 
-def plan_renderer(
-    composition: Composition, plan: Plan, ledger: Ledger
-) -> Callable[[str, str, str, str], Message]:
-    """Renders the plan's messages: (member id, coupon id, send id, address) → message."""
+def plan_renderer(composition: Composition, plan: Plan, ledger: Ledger) -> Render:
+    """Renders the plan's messages."""
     return renderer(
         read_definition(plan, composition.plans),
         composition.dataset(),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from campaigns.channels.contract import Channel, Delivery
+from campaigns.channels.contract import Answer, Channel, Delivery
 from campaigns.instants import DAY, from_micros
 from campaigns.ledger.claims import Claim, Claimed, Declined, claim, give_back, reclaim, settle
 from campaigns.ledger.consent import Standing, standings
@@ -23,8 +23,8 @@ from campaigns.policy.quiet_hours import known_zone
 from campaigns.settings import CampaignSettings
 from recsys.errors import CampaignError
 
-Render = Callable[[str, str, str, str], Message]
-"""(member id, coupon id, send id, address) → the message"""
+Render = Callable[[str, str, str, str, str | None], Message]
+"""(member id, coupon id, send id, address, language) → the message"""
 
 # Another sender's call, or an address that changed a moment ago: neither is an end.
 _NOT_FINAL = frozenset({"in_flight", "contact_changed", "already_settled"})
@@ -177,8 +177,10 @@ class _Run:
         self._call(calls)
 
     def _render(self, one: _Planned, people: Mapping[str, Standing]) -> Message:
-        address = people[one.claim.person].address
-        return self.render(one.member, one.claim.coupon, one.key, address)
+        standing = people[one.claim.person]
+        return self.render(
+            one.member, one.claim.coupon, one.key, standing.address, standing.language
+        )
 
     def _decline(self, one: _Planned, answer: Declined, skipped: dict[str, list[str]]) -> None:
         if answer.reason in _NOT_FINAL:
@@ -200,30 +202,42 @@ class _Run:
 
     def _call(self, calls: Sequence[tuple[Claimed, Message]]) -> None:
         """Makes claimed calls, and settles all of them even if one fails."""
-        ended: dict[Delivery, list[Claimed]] = {state: [] for state in Delivery}
-        waiting = [claimed for claimed, _ in calls]
+        ended: dict[str, Answer] = {}
         try:
             for claimed, message in calls:
                 # A sender that was suspended must not wake up and call on an old claim.
                 if self.now() >= claimed.until:
                     break
-                ended[self.channel.deliver(message, now=self.now())].append(claimed)
-                waiting.remove(claimed)
-        except OSError:
-            self._settle(ended, waiting)
-            raise
-        self._settle(ended, waiting)
+                try:
+                    answer = self.channel.deliver(message, now=self.now())
+                except OSError:
+                    raise
+                except BaseException:
+                    ended[claimed.send_id] = Answer(Delivery.UNKNOWN)
+                    raise
+                ended[claimed.send_id] = answer
+        finally:
+            self._settle([claimed for claimed, _ in calls], ended)
 
-    def _settle(self, ended: Mapping[Delivery, list[Claimed]], waiting: list[Claimed]) -> None:
-        for state, ones in ended.items():
-            if ones:
-                settled = settle(self.ledger, ones, state.value, ended=self.now())
+    def _settle(self, calls: Sequence[Claimed], ended: Mapping[str, Answer]) -> None:
+        """A call without an answer was never made."""
+        by_state: dict[Delivery, list[Claimed]] = {state: [] for state in Delivery}
+        for one in calls:
+            answer = ended.get(one.send_id)
+            by_state[Delivery.REFUSED if answer is None else answer.state].append(one)
+        for state in (Delivery.ACCEPTED, Delivery.UNKNOWN):
+            if by_state[state]:
+                settled = settle(self.ledger, by_state[state], state.value, ended=self.now())
                 self.report.made[state.value] += len(settled)
-        if waiting:
-            returned = set(give_back(self.ledger, waiting))
-            # Taken over meanwhile: the other sender's call may have delivered.
-            doubtful = [one for one in waiting if one.send_id not in returned]
-            settle(self.ledger, doubtful, Delivery.UNKNOWN.value, ended=self.now())
+        undelivered = [*by_state[Delivery.REFUSED], *by_state[Delivery.REJECTED]]
+        if not undelivered:
+            return
+        returned = set(give_back(self.ledger, undelivered))
+        # Taken over meanwhile: the other sender's call may have delivered.
+        doubtful = [one for one in undelivered if one.send_id not in returned]
+        settle(self.ledger, doubtful, Delivery.UNKNOWN.value, ended=self.now())
+        rejected = [one.send_id for one in by_state[Delivery.REJECTED]]
+        self._skip({"undeliverable": [key for key in rejected if key in returned]})
 
     def _take_over(self, people: Mapping[str, Standing], not_after: datetime) -> None:
         """Ends the calls that a killed sender left open, its own or another's."""
