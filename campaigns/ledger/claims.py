@@ -1,18 +1,29 @@
-"""A claim is the last write before a call; a settlement is the first one after it."""
+"""A claim is the last write before a call: it checks and takes everything, or nothing.
+
+All that a claim looks at is read anew in its own transaction, and claims follow one another: the
+gate is the first row that each of them locks. What is worked out here, the tables' constraints
+hold as well.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, insert, text
 
-from campaigns.instants import WEEK, from_micros, to_micros
-from campaigns.ledger.codes import code_of, free_code, take_code
+from campaigns.instants import from_micros, to_micros
+from campaigns.ledger import tables
+from campaigns.ledger.chains import Link, last_link, link
+from campaigns.ledger.codes import code_of, some_codes, take_codes
 from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger, pass_gate
-from campaigns.ledger.purses import campaign_purse, purses, put_back, take
+from campaigns.ledger.outcomes import record_outcomes
+from campaigns.ledger.purses import Open, purses
+from campaigns.ledger.standing import barred, look_up
+from campaigns.ledger.tokens import free_place, held_tokens, take_tokens
+from campaigns.policy.cap import ROLLING, Cap
 from campaigns.policy.quiet_hours import USUAL, QuietHours
-from recsys.errors import LedgerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,8 @@ class Claim:
     """the contact point that the message was rendered for"""
     cost: int
     """minor units; what the budget pays"""
+    reserve: int = 0
+    """minor units; what the coupon may take off an order at most, where the campaign limits that"""
     ghost: bool = False
     """held out: takes the slot, costs nothing, makes no call"""
     coded: bool = False
@@ -60,22 +73,6 @@ class Declined:
 FirstCall = Callable[[str | None], datetime]
 """zone → when a member of it may be called first; later than now in quiet hours"""
 
-_INSERT = text("""
-INSERT INTO send (send_id, try, plan_id, occasion, campaign, coupon, channel, person, contact,
-                  ghost, cost, state, at, until, pseq, pprev_until, cseq, cprev_until)
-SELECT :send_id, 1 + COALESCE((SELECT MAX(try) FROM send WHERE send_id = :send_id), 0),
-       :plan_id, :occasion, :campaign, :coupon, :channel, :person, :contact,
-       :ghost, :cost, :state, :now, :until,
-       COALESCE(pl.pseq, 0) + 1, pl.until, COALESCE(cl.cseq, 0) + 1, cl.until
-FROM (SELECT 1 AS one) o
-LEFT JOIN (SELECT pseq, until FROM send WHERE person = :person AND pseq IS NOT NULL
-           ORDER BY pseq DESC LIMIT 1) pl ON 1 = 1
-LEFT JOIN (SELECT cseq, until FROM send WHERE contact = :contact AND cseq IS NOT NULL
-           ORDER BY cseq DESC LIMIT 1) cl ON 1 = 1
-WHERE (pl.until IS NULL OR :now - pl.until >= :gap) AND (cl.until IS NULL OR :now - cl.until >= :gap)
-ON CONFLICT DO NOTHING RETURNING try
-""")  # noqa: E501
-
 
 def claim(
     ledger: Ledger,
@@ -83,139 +80,200 @@ def claim(
     *,
     now: datetime,
     until: datetime,
-    gap: int = WEEK,
+    cap: Cap = ROLLING,
     quiet: QuietHours = USUAL,
 ) -> list[Claimed | Declined]:
     """Checks and takes everything for each claim, in one transaction, in the given order.
 
     `until` is the latest end of the calls; a member whose quiet hours begin earlier is declined.
-    LedgerError when the gate is shut; then nothing is
-    taken.
+    LedgerError when the gate is shut; then nothing is taken.
     """
-    at, end = to_micros(now), to_micros(until)
-    first_call = quiet.first_calls(now, until - now)
     with ledger.writing() as connection:
-        pass_gate(connection, ledger, at)
+        pass_gate(connection, ledger, to_micros(now))
+        if not claims:
+            return []
+        batch = _Batch(connection, claims, cap, to_micros(now), to_micros(until))
+        answers = batch.answer(quiet.first_calls(now, until - now))
+        batch.write()
+    return answers
+
+
+@dataclass(slots=True)
+class _Taken:
+    """One claim that goes through."""
+
+    claim: Claim
+    key: str
+    attempt: int
+    zone: str | None
+    links: dict[str, Link]
+    code: str | None = None
+
+
+class _Batch:
+    """The claims of one transaction: worked out one after another, written together."""
+
+    def __init__(
+        self, connection: Connection, claims: Sequence[Claim], cap: Cap, at: int, until: int
+    ) -> None:
+        self.connection, self.claims, self.cap, self.at, self.until = (
+            connection, claims, cap, at, until,
+        )  # fmt: skip
+        self.keys = [send_id(one.occasion, one.person) for one in claims]
+        self.taken: dict[str, _Taken] = {}
+        self.last: dict[tuple[str, str], Link] = {}
+        """the link that this transaction adds to each chain"""
+        self.purses = Open.of(connection, {name for one in claims for _, name, _ in _parts(one)})
+        capped = {(key, one.channel) for one in claims if one.channel in cap.channels
+                  for key in (one.person, one.contact)}  # fmt: skip
+        self.tokens = held_tokens(connection, sorted(capped)) if capped else {}
+        self.new_tokens: list[tuple[str, str, int, str, int]] = []
+        self.codes = self._codes()
+
+    def _codes(self) -> dict[str, list[str]]:
+        wanted: dict[str, int] = {}
+        for one in self.claims:
+            if one.coded and not one.ghost:
+                wanted[one.coupon] = wanted.get(one.coupon, 0) + 1
+        return {
+            coupon: some_codes(self.connection, coupon, most)[::-1]
+            for coupon, most in wanted.items()
+        }
+
+    def answer(self, first_call: FirstCall) -> list[Claimed | Declined]:
+        """One answer for each claim, in order."""
+        found = look_up(self.connection, self.claims, self.keys)
         return [
-            _claim(connection, one, at=at, until=end, gap=gap, first_call=first_call)
-            for one in claims
+            self._answer(one, key, row, first_call)
+            for one, key, row in zip(self.claims, self.keys, found, strict=True)
         ]
 
+    def _answer(
+        self, one: Claim, key: str, row: Row[Any], first_call: FirstCall
+    ) -> Claimed | Declined:
+        forbidden = self._forbidden(one, key, row, first_call)
+        if forbidden is not None:
+            return forbidden
+        links, free_at = self._links(one, row)
+        places, token_free_at = self._places(one)
+        free_at = max(free_at, token_free_at)
+        if free_at > self.at:
+            return Declined(key, "capped", from_micros(free_at))
+        taken = _Taken(one, key, (row.tries or 0) + 1, row.timezone, links)
+        broke = self._pay(taken)
+        if broke is not None:
+            return Declined(key, broke)
+        self._take(taken, places)
+        return Claimed(key, taken.attempt, from_micros(self.until), taken.code)
 
-def _claim(
-    connection: Connection, one: Claim, *, at: int, until: int, gap: int, first_call: FirstCall
-) -> Claimed | Declined:
-    key = send_id(one.occasion, one.person)
-    barred = _barred(connection, one, key, at=at, first_call=first_call)
-    if barred is not None:
-        return barred
-    step = connection.begin_nested()
-    wanted = [] if one.ghost else purses(one.campaign, one.coupon, one.cost)
-    broke = take(connection, wanted)
-    code = None
-    if broke is None and one.coded and not one.ghost:
-        code = take_code(connection, one.coupon, key)
-        broke = "codes_used_up" if code is None else None
-    if broke is not None:
-        step.rollback()
-        return Declined(key, broke)
-    values = {
-        "send_id": key,
-        "plan_id": one.plan_id,
-        "occasion": one.occasion,
-        "campaign": one.campaign,
-        "coupon": one.coupon,
-        "channel": one.channel,
-        "person": one.person,
-        "contact": one.contact,
-        "ghost": int(one.ghost),
-        "cost": 0 if one.ghost else one.cost,
-        "state": "accepted" if one.ghost else "attempting",
-        "now": at,
-        "until": at if one.ghost else until,
-        "gap": gap,
-    }
-    attempt = connection.execute(_INSERT, values).scalar()
-    if attempt is None:
-        step.rollback()
-        return _why_not(connection, one, key, gap=gap)
-    step.commit()
-    if one.ghost:
-        record_outcome(connection, one.plan_id, key, outcome="held_out", reason="holdout", at=at)
-    return Claimed(key, attempt, from_micros(until), code)
-
-
-def _barred(
-    connection: Connection, one: Claim, key: str, *, at: int, first_call: FirstCall
-) -> Declined | None:
-    """What forbids this call whatever the slots and the money say."""
-    row = connection.execute(
-        text("""
-        SELECT (SELECT state FROM plan WHERE plan_id = :plan_id) AS plan_state,
-          (SELECT granted FROM consent WHERE person = :person AND channel = :channel
-            ORDER BY at DESC, granted, seq DESC LIMIT 1) AS granted,
-          (SELECT contact FROM contact_point WHERE person = :person AND channel = :channel
-            ORDER BY at DESC, seq DESC LIMIT 1) AS contact,
-          (SELECT timezone FROM contact_point WHERE person = :person AND channel = :channel
-            ORDER BY at DESC, seq DESC LIMIT 1) AS timezone,
-          (SELECT live FROM purse WHERE purse = :purse) AS campaign_live,
-          EXISTS (SELECT 1 FROM outcome WHERE plan_id = :plan_id AND send_id = :key
-            AND outcome <> 'unknown') AS settled,
-          EXISTS (SELECT 1 FROM suppression WHERE key IN (:person, :contact)) AS suppressed,
-          EXISTS (SELECT 1 FROM assignment a WHERE a.campaign = :campaign AND a.arm = 'holdout'
-            AND a.epoch = (SELECT MAX(epoch) FROM holdout_epoch e WHERE e.campaign = :campaign)
-            AND (a.person = :person OR a.contact = :contact)) AS held_out
-        """),
-        {
-            "plan_id": one.plan_id,
-            "person": one.person,
-            "channel": one.channel,
-            "contact": one.contact,
-            "campaign": one.campaign,
-            "purse": campaign_purse(one.campaign),
-            "key": key,
-        },
-    ).one()
-    checks = (
-        (row.settled, "already_settled"),
-        (row.plan_state != "live", "plan_replaced"),
-        (row.campaign_live != 1, "campaign_stopped"),
-        (row.suppressed, "suppressed"),
-        (row.granted != 1, "no_consent"),
-        (row.contact != one.contact, "contact_changed"),
-        (row.held_out and not one.ghost, "held_out"),
-        (one.ghost and not row.held_out, "not_held_out"),
-    )
-    reason = next((reason for found, reason in checks if found), None)
-    if reason is not None:
-        return Declined(key, reason)
-    awake = first_call(row.timezone)
-    return Declined(key, "quiet_hours", awake) if to_micros(awake) > at else None
-
-
-def _why_not(connection: Connection, one: Claim, key: str, *, gap: int) -> Declined:
-    live = connection.execute(
-        text("SELECT plan_id, state FROM send WHERE send_id = :key AND state <> 'refused'"),
-        {"key": key},
-    ).first()
-    if live is not None:
-        ours = live.plan_id == one.plan_id and live.state != "accepted"
+    def _forbidden(
+        self, one: Claim, key: str, row: Row[Any], first_call: FirstCall
+    ) -> Declined | None:
+        reason = barred(row, one)
+        if reason is not None:
+            return Declined(key, reason)
+        awake = first_call(row.timezone)
+        if to_micros(awake) > self.at:
+            return Declined(key, "quiet_hours", awake)
+        if key in self.taken:
+            return Declined(key, "in_flight")
+        if row.live_plan is None:
+            return None
+        ours = row.live_plan == one.plan_id and row.live_state != "accepted"
         return Declined(key, "in_flight" if ours else "already_sent")
-    last = connection.execute(
-        text("SELECT MAX(until) FROM send WHERE (person = :p AND pseq IS NOT NULL)"
-             " OR (contact = :c AND cseq IS NOT NULL)"),
-        {"p": one.person, "c": one.contact},
-    ).scalar_one()  # fmt: skip
-    return Declined(key, "capped", from_micros(last + gap))
+
+    def _links(self, one: Claim, row: Row[Any]) -> tuple[dict[str, Link], int]:
+        """The links of both chains that this push would be, and when it may be made."""
+        links, free_at = {}, 0
+        for prefix, unit in (("p", one.person), ("c", one.contact)):
+            last = self.last.get((prefix, unit)) or last_link(row, prefix)
+            made, free = link(last, cap=self.cap, at=self.at, zone=row.timezone)
+            links[prefix], free_at = made, max(free_at, free)
+        return links, free_at
+
+    def _places(self, one: Claim) -> tuple[list[tuple[str, int]], int]:
+        """The tokens of a channel with a cap of its own, and when there will be some."""
+        limit = self.cap.channels.get(one.channel)
+        if limit is None:
+            return [], 0
+        places, free_at = [], 0
+        for key in dict.fromkeys((one.person, one.contact)):
+            held = self.tokens.setdefault((key, one.channel), {})
+            place, free = free_place(held, limit.most, at=self.at)
+            free_at = max(free_at, free)
+            if place is not None:
+                places.append((key, place))
+        return places, free_at
+
+    def _pay(self, taken: _Taken) -> str | None:
+        one = taken.claim
+        if one.ghost:
+            return None
+        codes = self.codes.get(one.coupon) if one.coded else None
+        if codes is not None and not codes:
+            return "codes_used_up"
+        broke = self.purses.take(_parts(one))
+        if broke is None and codes:
+            taken.code = codes.pop()
+        return broke
+
+    def _take(self, taken: _Taken, places: Sequence[tuple[str, int]]) -> None:
+        one = taken.claim
+        until = self.at if one.ghost else self.until
+        self.taken[taken.key] = taken
+        for prefix, unit in (("p", one.person), ("c", one.contact)):
+            self.last[prefix, unit] = taken.links[prefix].ending(until)
+        for key, place in places:
+            free_at = until + self.cap.channels[one.channel].span
+            self.tokens[key, one.channel][place] = free_at
+            self.new_tokens.append((key, one.channel, place, taken.key, free_at))
+
+    def write(self) -> None:
+        """All rows of what goes through."""
+        if not self.taken:
+            return
+        connection = self.connection
+        self.purses.close(connection)
+        coded = [(one.code, one.key) for one in self.taken.values() if one.code is not None]
+        take_codes(connection, coded)
+        take_tokens(connection, self.new_tokens)
+        rows = [self._row(one) for one in self.taken.values()]
+        connection.execute(insert(tables.send), rows)
+        ghosts = [(one.claim.plan_id, one.key) for one in self.taken.values() if one.claim.ghost]
+        record_outcomes(connection, ghosts, outcome="held_out", reason="holdout", at=self.at)
+
+    def _row(self, taken: _Taken) -> dict[str, object]:
+        one = taken.claim
+        gap = min(made.gap for made in taken.links.values())
+        return {
+            "send_id": taken.key,
+            "try": taken.attempt,
+            "plan_id": one.plan_id,
+            "occasion": one.occasion,
+            "campaign": one.campaign,
+            "coupon": one.coupon,
+            "channel": one.channel,
+            "person": one.person,
+            "contact": one.contact,
+            "ghost": int(one.ghost),
+            "cost": 0 if one.ghost else one.cost,
+            "reserved": 0 if one.ghost else one.reserve,
+            "state": "accepted" if one.ghost else "attempting",
+            "at": self.at,
+            "until": self.at if one.ghost else self.until,
+            "gap": gap,
+            "zone": taken.zone,
+            "week": taken.links["p"].week,
+        } | {name: value for prefix, made in taken.links.items()
+             for name, value in made.columns(prefix).items()}  # fmt: skip
+
+
+def _parts(one: Claim) -> list[tuple[str, str, int]]:
+    return [] if one.ghost else purses(one.campaign, one.coupon, one.cost, one.reserve)
 
 
 def reclaim(
-    ledger: Ledger,
-    one: Claim,
-    *,
-    now: datetime,
-    until: datetime,
-    quiet: QuietHours = USUAL,
+    ledger: Ledger, one: Claim, *, now: datetime, until: datetime, quiet: QuietHours = USUAL
 ) -> Claimed | Declined:
     """Takes over a call whose end nobody recorded, to make it again under the same key.
 
@@ -227,105 +285,33 @@ def reclaim(
     key = send_id(one.occasion, one.person)
     with ledger.writing() as connection:
         pass_gate(connection, ledger, at)
-        first_call = quiet.first_calls(now, until - now)
-        barred = _barred(connection, one, key, at=at, first_call=first_call)
-        if barred is not None:
-            return barred
+        row = look_up(connection, [one], [key])[0]
+        reason = barred(row, one)
+        if reason is not None:
+            return Declined(key, reason)
+        awake = quiet.first_calls(now, until - now)(row.timezone)
+        if to_micros(awake) > at:
+            return Declined(key, "quiet_hours", awake)
         code = code_of(connection, key)
-        row = connection.execute(
-            text(
-                "UPDATE send SET state = 'attempting', calls = calls + 1, until = :until"
-                " WHERE send_id = :key AND plan_id = :plan_id AND contact = :contact"
-                " AND state IN ('attempting', 'unknown') AND until <= :until"
-                " AND NOT EXISTS (SELECT 1 FROM send n WHERE n.person = send.person"
-                "   AND n.pseq = send.pseq + 1)"
-                " AND NOT EXISTS (SELECT 1 FROM send n WHERE n.contact = send.contact"
-                "   AND n.cseq = send.cseq + 1) RETURNING try"
-            ),
-            {
-                "key": key,
-                "plan_id": one.plan_id,
-                "contact": one.contact,
-                "until": end,
-            },
-        ).first()
-        if row is not None and one.coded and code is None:
-            code = take_code(connection, one.coupon, key)
+        if one.coded and code is None:
+            code = next(iter(some_codes(connection, one.coupon, 1)), None)
             if code is None:
-                connection.rollback()
                 return Declined(key, "codes_used_up")
-    if row is None:
-        return Declined(key, "already_settled")
-    return Claimed(key, row[0], until, code)
+            take_codes(connection, [(code, key)])
+        taken = connection.execute(
+            _TAKE_OVER, {"key": key, "plan_id": one.plan_id, "contact": one.contact, "until": end}
+        ).first()
+        if taken is None:
+            connection.rollback()
+            return Declined(key, "already_settled")
+    return Claimed(key, taken[0], until, code)
 
 
-def settle(ledger: Ledger, done: Sequence[Claimed], state: str, *, ended: datetime) -> list[str]:
-    """Records `accepted` or `unknown` for calls that ended by `ended`, with their outcomes.
-
-    Returns the send ids that were still open; one that was settled before is left as it is. A slot
-    whose call was made once moves to the call's real end.
-    """
-    end = to_micros(ended)
-    open_ones = []
-    with ledger.writing() as connection:
-        for one in done:
-            row = connection.execute(
-                text(
-                    "UPDATE send SET state = :state,"
-                    " until = CASE WHEN :ended > until THEN :ended"
-                    "   WHEN :state = 'accepted' AND calls = 1 AND at <= :ended THEN :ended"
-                    "   ELSE until END"
-                    " WHERE send_id = :key AND try = :try AND state IN ('attempting', 'unknown')"
-                    " RETURNING plan_id"
-                ),
-                {"state": state, "ended": end, "key": one.send_id, "try": one.attempt},
-            ).first()
-            if row is not None:
-                open_ones.append(one.send_id)
-                record_outcome(
-                    connection, row.plan_id, one.send_id, outcome=state, reason=state, at=end
-                )
-    return open_ones
-
-
-def give_back(ledger: Ledger, done: Sequence[Claimed]) -> list[str]:
-    """Returns slot, coupon, code and money of calls that surely delivered nothing.
-
-    A send that was taken over by another sender is left alone: its other call may have delivered.
-    Returns the send ids that were given back.
-    """
-    returned = []
-    with ledger.writing() as connection:
-        for one in done:
-            row = connection.execute(
-                text(
-                    "UPDATE send SET state = 'refused',"
-                    " pseq = NULL, pprev_until = NULL, cseq = NULL, cprev_until = NULL"
-                    " WHERE send_id = :key AND try = :try AND calls = 1 AND state = 'attempting'"
-                    " RETURNING campaign, coupon, cost"
-                ),
-                {"key": one.send_id, "try": one.attempt},
-            ).first()
-            if row is not None:
-                returned.append(one.send_id)
-                put_back(connection, purses(row.campaign, row.coupon, row.cost))
-                free_code(connection, one.send_id)
-    return returned
-
-
-def record_outcome(
-    connection: Connection, plan_id: str, key: str, *, outcome: str, reason: str, at: int
-) -> None:
-    """One outcome a planned row; only `unknown` may still turn out."""
-    changed = connection.execute(
-        text(
-            "INSERT INTO outcome (plan_id, send_id, outcome, reason, at)"
-            " VALUES (:plan_id, :key, :outcome, :reason, :at)"
-            " ON CONFLICT (plan_id, send_id) DO UPDATE SET outcome = excluded.outcome,"
-            " reason = excluded.reason, at = excluded.at WHERE outcome.outcome = 'unknown'"
-            " RETURNING send_id"
-        ),
-        {"plan_id": plan_id, "key": key, "outcome": outcome, "reason": reason, "at": at},
-    ).first()
-    if changed is None:
-        raise LedgerError(f"Send {key} already has an outcome in plan {plan_id}; run verify")
+_TAKE_OVER = text("""
+UPDATE send SET state = 'attempting', calls = calls + 1, until = :until
+WHERE send_id = :key AND plan_id = :plan_id AND contact = :contact
+  AND state IN ('attempting', 'unknown') AND until <= :until
+  AND NOT EXISTS (SELECT 1 FROM send n WHERE n.person = send.person AND n.pseq = send.pseq + 1)
+  AND NOT EXISTS (SELECT 1 FROM send n WHERE n.contact = send.contact AND n.cseq = send.cseq + 1)
+RETURNING try
+""")
