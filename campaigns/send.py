@@ -12,7 +12,8 @@ from itertools import islice
 
 from campaigns.channels.contract import Answer, Channel, Delivery
 from campaigns.instants import DAY, from_micros
-from campaigns.ledger.claims import Claim, Claimed, Declined, claim, reclaim
+from campaigns.ledger.calls import Claim, Claimed, Declined
+from campaigns.ledger.claims import claim, reclaim
 from campaigns.ledger.consent import Standing, standings
 from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger, wake

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from campaigns.instants import to_micros
 from campaigns.ledger.asked import NUMBER, TEXT, asked, packed
-from campaigns.ledger.claims import Claimed
+from campaigns.ledger.calls import Claimed
 from campaigns.ledger.codes import free_codes_of
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.outcomes import record_outcomes

@@ -1,15 +1,13 @@
 """What the ledger says of each claim of a batch at the instant it is made: one read for all."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, Row
 
 from campaigns.ledger.asked import TEXT, asked, packed
+from campaigns.ledger.calls import Claim
 from campaigns.ledger.purses import campaign_purse
-
-if TYPE_CHECKING:
-    from campaigns.ledger.claims import Claim
 
 _COLUMNS = {
     "plan_id": TEXT,
@@ -22,9 +20,7 @@ _COLUMNS = {
 }
 
 
-def look_up(
-    connection: Connection, claims: Sequence["Claim"], keys: Sequence[str]
-) -> list[Row[Any]]:
+def look_up(connection: Connection, claims: Sequence[Claim], keys: Sequence[str]) -> list[Row[Any]]:
     """One row for each claim, in order; keys: their send ids. The gate is held."""
     rows = packed(
         [
@@ -36,7 +32,7 @@ def look_up(
     return list(connection.execute(asked(connection, _COLUMNS, _LOOK_UP), {"rows": rows}))
 
 
-def barred(row: Row[Any], one: "Claim") -> str | None:
+def barred(row: Row[Any], one: Claim) -> str | None:
     """What forbids this call whatever the slots and the money say."""
     checks = (
         (row.settled, "already_settled"),

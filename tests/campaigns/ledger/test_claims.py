@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from campaigns.instants import from_micros, to_micros
-from campaigns.ledger.claims import Claimed, Declined, claim, reclaim
+from campaigns.ledger.calls import Claimed, Declined
+from campaigns.ledger.claims import claim, reclaim
 from campaigns.ledger.consent import Statement, record, suppress
 from campaigns.ledger.ledger import Ledger, wake
 from campaigns.ledger.plans import assign_arms, close_rows, outcomes

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import delete, text, update
 
 from campaigns.ledger import tables
-from campaigns.ledger.claims import Claimed, Declined, claim, reclaim
+from campaigns.ledger.calls import Claimed, Declined
+from campaigns.ledger.claims import claim, reclaim
 from campaigns.ledger.codes import Pool, add_codes, all_codes, coded_coupons, pools
 from campaigns.ledger.plans import UNLIMITED, left
 from campaigns.ledger.settling import give_back, settle
