@@ -15,13 +15,14 @@ from campaigns.definition import Campaign
 from campaigns.expired import release_expired
 from campaigns.ledger.codes import coded_coupons
 from campaigns.ledger.ledger import Ledger, open_ledger
-from campaigns.ledger.plans import left
+from campaigns.ledger.plans import UNLIMITED, left
 from campaigns.ledger.purses import budget_purse
 from campaigns.message import Coupon, render, whole
 from campaigns.naive import with_naive
 from campaigns.offers import OfferSource
 from campaigns.plan import (
     Plan,
+    affordable,
     money,
     purse_limits,
     read_definition,
@@ -164,8 +165,15 @@ def _draft(composition: Composition, campaigns: Sequence[Campaign]) -> _Drafts:
         coupons = campaign_coupons(campaign, dataset)
         check_coupons(campaign, coupons, dataset, now=now)
         members = audience_members(campaign, dataset, now=now)
-        drafts.append(Draft(campaign, composition.offers(campaign, coupons, now), members))
-        purses.append(purse_limits(campaign, coupons, issues=issues, settings=settings))
+        source = composition.offers(campaign, coupons, now)
+        within = affordable(campaign, source.offers([]), settings)
+        limits = purse_limits(
+            campaign, coupons, issues=issues, affordable=within, settings=settings
+        )
+        each = campaign.max_per_coupon or UNLIMITED
+        paid = [coupon for coupon, most in within.items() if most < each]
+        drafts.append(Draft(campaign, source, members, paid))
+        purses.append(limits)
     return _Drafts(drafts, purses)
 
 
