@@ -11,6 +11,7 @@ from campaigns.definition import Campaign, FromCampaign
 from campaigns.ledger.identity import Identity
 from campaigns.message import PLACE, Message, render
 from campaigns.showcase import coupon_scope, showcase
+from campaigns.tiers import check_tiers, refuse_unknown
 from recsys.errors import CampaignError
 from recsys.filters import parse
 
@@ -42,12 +43,14 @@ def campaign_coupons(campaign: Campaign, dataset: Tables) -> list[str]:
 def check_coupons(
     campaign: Campaign, coupons: Sequence[str], dataset: Tables, *, now: datetime
 ) -> None:
-    """CampaignError for a coupon that nobody could use: expired, not yet valid, without products.
+    """CampaignError for a coupon that nobody could use: expired, not yet valid, without products,
+    for a tier that no member has.
 
     Of those that the dataset lists for a campaign some may be so, but not all. Under a hard budget
     of discounts none may be without an end.
     """
     _check_ends(campaign, coupons, dataset)
+    check_tiers(campaign.campaign, coupons, dataset, now=now)
     products = dataset.known("products", now, undated=True).lazy()
     scope = coupon_scope(dataset, products, campaign=_scope(campaign))
     covered = set(scope.select("coupon_id").unique().collect()["coupon_id"].to_list())
@@ -100,6 +103,9 @@ def audience_members(campaign: Campaign, dataset: Tables, *, now: datetime) -> l
     """The ids of the campaign's audience, sorted."""
     members = member_table(dataset, now=now)
     rule = None if campaign.audience is None else parse(campaign.audience)
+    if rule is not None and "tier" in rule.fields:
+        asked = f"The audience of '{campaign.campaign}' asks for"
+        refuse_unknown(rule.texts("tier"), members, asked)
     passing = members.filter(pl.Series(in_audience(members, rule)))
     if passing.is_empty():
         raise CampaignError(
