@@ -138,12 +138,9 @@ def _birthdays(
 def _born(campaign: Campaign, at: Present, after: datetime) -> list[Born]:
     """Members of the audience who can be reached and may have had a birthday since."""
     members = at.dataset.known("members", at.now, undated=True)
-    days = _days(after.date() - _DAY, at.now.date() + _DAY)
-    rows = members.filter(
-        pl.struct(pl.col("birthday").dt.month().alias("month"),
-                  pl.col("birthday").dt.day().alias("day"))
-        .is_in([{"month": day.month, "day": day.day} for day in days])
-    ).select("member_id", "birthday").rows()  # fmt: skip
+    days = {f"{day:%m-%d}" for day in _days(after.date() - _DAY, at.now.date() + _DAY)}
+    on_them = pl.col("birthday").dt.strftime("%m-%d").is_in(days)
+    rows = members.filter(on_them).select("member_id", "birthday").rows()
     if not rows:
         return []
     person = at.ledger.identity.person
