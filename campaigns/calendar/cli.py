@@ -79,7 +79,7 @@ def send_test(
     campaign = dated.example if isinstance(dated, Repeating) else dated
     done = send_tests(composition, campaign, to, by=by)
     if as_json:
-        _print_json(asdict(done))
+        _print_json({"made": dict(done.made), "suppressed": done.suppressed})
         return
     console = Console(soft_wrap=True)
     for state, count in done.made.items():

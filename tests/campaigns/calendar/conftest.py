@@ -1,15 +1,13 @@
 """A shop over either database, and campaigns that come round in it."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from campaigns.calendar.dated import Repeating, load_dated
-from campaigns.consent import import_consent
 from campaigns.run import Composition
-from tests.campaigns.kit import MEMBERS, Clock, composition, write_consent
+from tests.campaigns.kit import Clock, composition, over
 
 WEEKLY = "schedule: {every: week, day: friday, at: '09:00', zone: UTC, hours: 48}\n"
 BODY = """\
@@ -28,11 +26,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def shop(tmp_path: Path, clock: Clock, ledger_url: str) -> Composition:
-    made = composition(tmp_path, clock)
-    made = replace(made, settings=made.settings.model_copy(update={"ledger_url": ledger_url}))
-    with made.open_ledger() as ledger:
-        import_consent(write_consent(tmp_path / "all.csv", MEMBERS[:-1]), ledger, now=clock())
-    return made
+    return over(composition(tmp_path, clock), ledger_url)
 
 
 @pytest.fixture
