@@ -26,7 +26,7 @@ from campaigns.ledger.occasions import (
     spent_on,
     zones_of,
 )
-from campaigns.ledger.purses import budget_purse, campaign_purse
+from campaigns.ledger.purses import budget_purse, campaign_purse, discount_purse
 from campaigns.plan import read_plan
 from campaigns.settings import CampaignSettings
 from campaigns.shop import some_of_audience
@@ -170,14 +170,17 @@ def _congratulated(campaign: Campaign, at: Present) -> set[str]:
 
 
 def _paid(campaign: Campaign, at: Present) -> Campaign:
-    """`budget` and `max_sends` of a schedule are of each occasion: on top of what went before."""
-    name, most = campaign.campaign, campaign.max_sends
-    spent = spent_on(at.ledger, budget_purse(name)) / at.settings.minor_units
+    """The sums of a schedule are of each occasion: on top of what went before."""
+    name, most, off = campaign.campaign, campaign.max_sends, campaign.discount_budget
+    minor = at.settings.minor_units
+    spent = spent_on(at.ledger, budget_purse(name)) / minor
     sent = spent_on(at.ledger, campaign_purse(name))
+    promised = spent_on(at.ledger, discount_purse(name)) / minor
     return campaign.model_copy(
         update={
             "budget": campaign.budget + spent,
             "max_sends": None if most is None else most + sent,
+            "discount_budget": None if off is None else off + promised,
         }
     )
 
