@@ -114,42 +114,46 @@ def _birthdays(
     after = at.now - LONGEST_DAY
     if last is not None:
         after = min(after, max(last, at.now - _LOOK_BACK))
+    lasting = [
+        party
+        for party in parties(
+            _born(dated.example.channel, at, after), schedule.leap, after=after, until=at.now,
+            default_zone=at.settings.quiet_zone,
+        )
+        if party.window.ends_at > at.now or (last is not None and party.window.starts_at > last)
+    ]  # fmt: skip
+    new = [(party, dated.within(party.window)) for party in lasting]
+    new = [(party, one) for party, one in new if one.occasion not in known]
     found = Agenda()
-    born = _born(dated.example, at, after)
-    if not born:
+    if not new:
         return found
-    had = _congratulated(dated.example, at)
-    for party in parties(
-        born, schedule.leap, after=after, until=at.now, default_zone=at.settings.quiet_zone
-    ):
-        one = _paid(dated.within(party.window), at)
-        if one.occasion in known:
-            continue
-        if one.ends_at > at.now:
-            person = at.ledger.identity.person
-            members = frozenset(name for name in party.members if person(name) not in had)
-            if members:
-                found.due.append(Due(one, members))
-        elif last is not None and one.starts_at > last:
+    wanted = some_of_audience(
+        dated.example, at.dataset, {name for party, _ in new for name in party.members},
+        ledger=at.ledger, now=at.now,
+    )  # fmt: skip
+    had, person = _congratulated(dated.example, at), at.ledger.identity.person
+    for party, one in new:
+        left = frozenset(m for m in wanted.intersection(party.members) if person(m) not in had)
+        if left and one.ends_at <= at.now:
             found.missed.append(Missed(one.occasion, one.campaign, CLOSED))
+        elif left:
+            found.due.append(Due(_paid(one, at), left))
     return found
 
 
-def _born(campaign: Campaign, at: Present, after: datetime) -> list[Born]:
-    """Members of the audience who can be reached and may have had a birthday since."""
+def _born(channel: str, at: Present, after: datetime) -> list[Born]:
+    """Members who can be reached and may have had a birthday since."""
     members = at.dataset.known("members", at.now, undated=True)
     days = {f"{day:%m-%d}" for day in _days(after.date() - _DAY, at.now.date() + _DAY)}
     on_them = pl.col("birthday").dt.strftime("%m-%d").is_in(days)
     rows = members.filter(on_them).select("member_id", "birthday").rows()
-    if not rows:
-        return []
-    person = at.ledger.identity.person
-    zones = zones_of(at.ledger, campaign.channel, [person(member) for member, _ in rows])
-    born = [Born(m, day, zones[person(m)]) for m, day in rows if person(m) in zones]
-    wanted = some_of_audience(
-        campaign, at.dataset, [one.member_id for one in born], ledger=at.ledger, now=at.now
-    )
-    return [one for one in born if one.member_id in wanted]
+    people = [at.ledger.identity.person(member) for member, _ in rows]
+    zones = zones_of(at.ledger, channel, people)
+    return [
+        Born(member, birthday, zones[person])
+        for (member, birthday), person in zip(rows, people, strict=True)
+        if person in zones
+    ]
 
 
 def _days(first: date, last: date) -> Iterable[date]:

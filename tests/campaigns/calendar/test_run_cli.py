@@ -88,3 +88,20 @@ def test_a_test_goes_to_the_seeds(run, shop, file, tmp_path):
     assert told == {"made": {"accepted": 1}, "suppressed": 0}
     (mail, _) = sorted((shop.folder / "outbox").glob("*.eml"))
     assert b"Subject: [TEST] Your week" in mail.read_bytes()
+
+
+def test_without_once_it_goes_on_and_outlives_what_is_wrong(run, shop, file, clock, monkeypatch):
+    good, rounds = file.read_text(), []
+
+    def sleep(seconds: float) -> None:
+        rounds.append(seconds)
+        clock.turn(days=1)
+        file.write_text("campaign: [" if len(rounds) == 3 else good)
+        if len(rounds) == 10:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("campaigns.calendar.cli.time.sleep", sleep)
+    said = run("run", file, code=130)
+    assert said.count("Planned friday@") == 2
+    assert said.count("UTC") == 2  # it is silent where nothing happens
+    assert len(list((shop.folder / "outbox").glob("*.eml"))) == 12
