@@ -63,6 +63,12 @@ class CampaignSettings(BaseModel):
     """So much longer, at both ends, are the quiet hours of those members."""
     in_flight: Annotated[int, Field(ge=1, le=64)] = 64
     """Claims of one sender at a time: what a kill leaves unknown at most."""
+    approval_over_pushes: Annotated[int, Field(ge=0)] | None = None
+    """A plan of more pushes is sent once a second person approved it; None: any plan is sent."""
+    approval_over_cost: Annotated[float, Field(ge=0)] | None = None
+    """Likewise, a plan whose pushes cost more."""
+    test_sends_a_day: Annotated[int, Field(ge=0)] = 20
+    """Messages of `campaigns test-send` within 24 hours."""
     minor_units: Annotated[int, Field(ge=1)] = 100
     """Smallest coins in one unit of the shop's currency."""
     margin_rate: Annotated[float, Field(gt=0, le=1)] = 0.25
