@@ -4,11 +4,12 @@ import difflib
 import hashlib
 from datetime import UTC
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from campaigns.ledger.identity import ChannelName
 from campaigns.settings import CampaignSettings
 from recsys.errors import CampaignError, FilterError
 from recsys.filters import parse
@@ -44,7 +45,7 @@ class Campaign(_Part):
     title: str
     starts_at: AwareDatetime
     ends_at: AwareDatetime
-    channel: Literal["email"] = "email"
+    channel: ChannelName = "email"
     audience: str | None = None
     """filter over members' attributes and their past; without one, everyone"""
     coupons: FromCampaign | Annotated[list[str], Field(min_length=1)]

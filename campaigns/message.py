@@ -1,5 +1,6 @@
 """Turns a template, a coupon and its products into one message."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,6 +18,10 @@ _PARTS = ("subject", "text", "html")
 _BUILT_IN = Path(__file__).parent / "templates"
 _SUBJECT = "{{ title }}: {{ coupon.title }}"
 _MAX_SUBJECT = 150
+_BREAK = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
+_HEADERS = {
+    "send_id": "id", "to": "address", "subject": "subject", "unsubscribe": "unsubscribe link",
+}  # fmt: skip
 PLACE = "CODE-OF-THIS-COUPON"
 """stands in a rendered message until the claim has taken a code; of letters that codes may have,
 so that a template may put it into a link"""
@@ -44,6 +49,14 @@ class Message:
     unsubscribe: str
     coded: bool = False
     """waits for a code"""
+
+    def __post_init__(self) -> None:
+        for name in ("send_id", "to", "subject", "unsubscribe"):
+            if _BREAK.search(getattr(self, name)):
+                raise CampaignError(
+                    f"The {_HEADERS[name]} of send {self.send_id!r} holds a line break, which "
+                    "would add headers to the message; mend it where it comes from"
+                )
 
     def with_code(self, code: str | None) -> "Message":
         """The message that is sent."""

@@ -1,7 +1,7 @@
-"""A folder of .eml files that a person, or a mail program, can open."""
+"""A folder of files that a person can open; mail programs open those of e-mail."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
@@ -9,7 +9,10 @@ from pathlib import Path
 
 from campaigns.channels.contract import ACCEPTED, Answer, Delivery
 from campaigns.files import sync_folder, write_whole
+from campaigns.ledger.identity import ChannelName
 from campaigns.message import Message
+
+_POLICY = SMTP.clone(cte_type="7bit")  # every server takes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +24,20 @@ class Outbox:
 
     folder: Path
     sender: str
+    channel: ChannelName = "email"
     idempotent: bool = True
+    key_life: timedelta | None = None
     lanes: int = 1
 
     def deliver(self, message: Message, /, *, now: datetime) -> Answer:
         """Writes the whole file or none."""
-        content = email(message, sender=self.sender, now=now).as_bytes(policy=SMTP)
-        write_whole(self.folder / f"{message.send_id}.eml", content)
+        if self.channel == "email":
+            content = email(message, sender=self.sender, now=now).as_bytes()
+            write_whole(self.folder / f"{message.send_id}.eml", content)
+        else:
+            head = f"{self.channel} to {message.to} at {now.isoformat()}"
+            said = "\n".join([head, message.subject, "", message.text, ""])
+            write_whole(self.folder / f"{message.send_id}.{self.channel}.txt", said.encode())
         try:
             sync_folder(self.folder)
         except OSError:
@@ -40,7 +50,7 @@ class Outbox:
 
 def email(message: Message, *, sender: str, now: datetime) -> EmailMessage:
     """Plain text and HTML, with the one-click unsubscribe headers of RFC 8058."""
-    mail = EmailMessage(policy=SMTP)
+    mail = EmailMessage(policy=_POLICY)
     mail["From"] = sender
     mail["To"] = message.to
     mail["Subject"] = message.subject
