@@ -1,13 +1,14 @@
 """The two steps of a campaign, joined from their parts: plan it, send it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from campaigns.account import Account, Assumed
 from campaigns.audience import Tables
-from campaigns.channels.outbox import Outbox
+from campaigns.channels.opening import open_channel
 from campaigns.decide import make_plans
 from campaigns.definition import Campaign
 from campaigns.ledger.codes import coded_coupons
@@ -16,7 +17,7 @@ from campaigns.ledger.plans import left
 from campaigns.ledger.purses import budget_purse
 from campaigns.message import Coupon, render, whole
 from campaigns.naive import with_naive
-from campaigns.offers import OfferSource
+from campaigns.offers import Carried, OfferSource
 from campaigns.plan import (
     Plan,
     money,
@@ -51,6 +52,11 @@ class Composition:
     def plans(self) -> Path:
         """Where plans lie."""
         return self.folder / "plans"
+
+    def valued(self, campaign: Campaign, coupons: list[str], at: datetime) -> OfferSource:
+        """`offers`, less what the campaign's channel takes for a message."""
+        fee = self.settings.provider(campaign.channel).cost
+        return Carried(self.offers(campaign, coupons, at), fee)
 
     def ledger_exists(self) -> bool:
         """Whether a ledger was made before; one by URL is taken to exist."""
@@ -160,7 +166,7 @@ def _draft(composition: Composition, campaigns: Sequence[Campaign]) -> _Drafts:
         coupons = campaign_coupons(campaign, dataset)
         check_coupons(campaign, coupons, dataset, now=now)
         members = audience_members(campaign, dataset, now=now)
-        drafts.append(Draft(campaign, composition.offers(campaign, coupons, now), members))
+        drafts.append(Draft(campaign, composition.valued(campaign, coupons, now), members))
         purses.append(purse_limits(campaign, coupons, issues=issues, settings=settings))
     return _Drafts(drafts, purses)
 
@@ -180,13 +186,17 @@ def _try_template(campaign: Campaign) -> None:
 
 
 def send_plan(composition: Composition, plan_id: str) -> SendReport:
-    """Sends what is left of a plan through the outbox."""
+    """Sends what is left of a plan, over its campaign's channel."""
     plan = read_plan(plan_id, composition.plans)
-    with composition.open_ledger() as ledger:
+    name = read_definition(plan, composition.plans).channel
+    with (
+        composition.open_ledger() as ledger,
+        closing(open_channel(name, composition.settings, composition.folder)) as channel,
+    ):
         return send(
             plan,
             ledger,
-            Outbox(composition.folder / "outbox", composition.settings.sender),
+            channel,
             render=plan_renderer(composition, plan, ledger),
             settings=composition.settings,
             now=composition.now,
