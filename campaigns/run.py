@@ -8,10 +8,12 @@ from pathlib import Path
 
 from campaigns.account import Account, Assumed
 from campaigns.audience import Tables
+from campaigns.channels.contract import Channel
 from campaigns.channels.opening import open_channel
 from campaigns.decide import make_plans
 from campaigns.definition import Campaign
 from campaigns.ledger.codes import coded_coupons
+from campaigns.ledger.identity import ChannelName
 from campaigns.ledger.ledger import Ledger, open_ledger
 from campaigns.ledger.plans import left
 from campaigns.ledger.purses import budget_purse
@@ -32,6 +34,7 @@ from campaigns.settings import CampaignSettings
 from campaigns.share import share_out
 from campaigns.shop import audience_members, campaign_coupons, check_coupons, issue_limits, renderer
 from campaigns.weigh import Draft, weigh
+from recsys.errors import CampaignError
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,15 @@ class Composition:
         """The ledger; close it."""
         url = self.settings.ledger_url or f"sqlite:///{self.folder / 'ledger.db'}"
         return open_ledger(url, self.folder / "ledger.key", clock=self.clock, now=self.now())
+
+    def open_channel(self, name: ChannelName) -> Channel:
+        """The way out that the settings name; close it. Under a made-up clock nothing leaves."""
+        if self.clock != "system" and not self.settings.provider(name).is_here:
+            raise CampaignError(
+                f"Messages of channel {name} would leave this machine under a simulated clock; "
+                f"leave --clock out, or take {name} out of GUESSLIKE_CAMPAIGNS__CHANNELS"
+            )
+        return open_channel(name, self.settings, self.folder)
 
 
 def plan_campaign(composition: Composition, campaign: Campaign) -> tuple[Plan, bool]:
@@ -190,8 +202,8 @@ def send_plan(composition: Composition, plan_id: str) -> SendReport:
     plan = read_plan(plan_id, composition.plans)
     name = read_definition(plan, composition.plans).channel
     with (
+        closing(composition.open_channel(name)) as channel,
         composition.open_ledger() as ledger,
-        closing(open_channel(name, composition.settings, composition.folder)) as channel,
     ):
         return send(
             plan,
