@@ -17,7 +17,7 @@ from campaigns.ledger.identity import ChannelName
 from campaigns.ledger.ledger import Ledger, open_ledger
 from campaigns.ledger.plans import left
 from campaigns.ledger.purses import budget_purse
-from campaigns.message import Coupon, render, whole
+from campaigns.message import try_out, whole
 from campaigns.naive import with_naive
 from campaigns.offers import Carried, OfferSource
 from campaigns.plan import (
@@ -173,28 +173,15 @@ def _draft(composition: Composition, campaigns: Sequence[Campaign]) -> _Drafts:
     for one in campaigns:
         campaign = one.with_defaults(settings)
         # Sending reads nothing that may change.
-        campaign = campaign.model_copy(update={"template": whole(campaign.template)})
-        _try_template(campaign)
+        template = whole(campaign.template, campaign.channel)
+        campaign = campaign.model_copy(update={"template": template})
+        try_out(campaign)
         coupons = campaign_coupons(campaign, dataset)
         check_coupons(campaign, coupons, dataset, now=now)
         members = audience_members(campaign, dataset, now=now)
         drafts.append(Draft(campaign, composition.valued(campaign, coupons, now), members))
         purses.append(purse_limits(campaign, coupons, issues=issues, settings=settings))
     return _Drafts(drafts, purses)
-
-
-def _try_template(campaign: Campaign) -> None:
-    """A template that does not render stops the plan, not the sending."""
-    render(
-        campaign.template,
-        send_id="preview",
-        to="somebody@example.invalid",
-        title=campaign.title,
-        coupon=Coupon("preview", "A coupon"),
-        products=["A product"],
-        valid_until=campaign.ends_at,
-        unsubscribe="https://example.invalid/u/preview",
-    )
 
 
 def send_plan(composition: Composition, plan_id: str) -> SendReport:

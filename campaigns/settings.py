@@ -17,6 +17,7 @@ from pydantic import (
 
 from campaigns.channels.settings import Provider, is_own
 from campaigns.ledger.identity import ChannelName
+from campaigns.links import check_shop_url
 from campaigns.policy.quiet_hours import QuietHours, known_zone
 
 
@@ -77,6 +78,8 @@ class CampaignSettings(BaseModel):
     """The From of every message."""
     public_url: str = "http://127.0.0.1:8000"
     """Where members reach the unsubscribe page."""
+    shop_url: Annotated[str | None, AfterValidator(check_shop_url)] = None
+    """A product's page, with {product_id} in it, for campaigns that do not say."""
     channels: dict[ChannelName, Provider] = {}
     """Who carries the messages of a channel; the folder outbox for those that are not named."""
 

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from campaigns.audience import member_table
+from campaigns.message import Product
 from campaigns.shop import audience_members, campaign_coupons, issue_limits
 from campaigns.showcase import showcase
 from recsys.dataset import Dataset
@@ -73,8 +74,9 @@ def test_issue_limits_are_those_that_the_coupons_carry(dataset):
 
 def test_a_message_shows_what_the_member_buys_first_and_only_what_the_coupon_is_for(dataset):
     pairs = pl.DataFrame({"member_id": ["m1", "m0", "m0"], "coupon_id": ["c1", "c1", "c2"]})
-    shown = showcase(dataset, pairs, campaign="24", now=NOW)
-    assert shown.products["m1", "c1"][:2] == ["Green tea", "Milk"]
-    assert shown.products["m0", "c2"] == ["Bread"]
+    shown = showcase(dataset, coupons=["c1", "c2"], campaign="24", now=NOW)
+    products = shown.products(pairs)
+    assert products["m1", "c1"] == [Product("tea", "Green tea"), Product("milk", "Milk")]
+    assert products["m0", "c2"] == [Product("bread", "Bread")]
     assert shown.coupon("c1").title == "1 € off drinks"
     assert shown.coupon("c2").title == "Your coupon c2"

@@ -7,7 +7,7 @@ import pytest
 from campaigns.channels.contract import Delivery
 from campaigns.channels.outbox import Outbox
 from campaigns.definition import Template
-from campaigns.message import Coupon, Message, render, whole
+from campaigns.message import Coupon, Message, Product, render, whole
 from recsys.errors import CampaignError
 from tests.campaigns.kit import NOW
 
@@ -22,7 +22,7 @@ def facts(**changes):
         "to": "ann@example.invalid",
         "title": "Your week",
         "coupon": Coupon("c1", "1 € off"),
-        "products": ["Tea & <b>cake</b>"],
+        "products": [Product("t1", "Tea & <b>cake</b>")],
         "valid_until": NOW,
         "unsubscribe": "https://x/u/t",
     } | changes
