@@ -16,8 +16,8 @@ from campaigns.showcase import coupon_scope, showcase
 from recsys.errors import CampaignError
 from recsys.filters import parse
 
-_CHUNK = 20_000
-"""rows of a plan whose products are looked up at once"""
+_CHUNK = 20_480
+"""rows of a plan whose products are looked up at once: a block of the sender's chunks"""
 
 
 def campaign_coupons(campaign: Campaign, dataset: Tables) -> list[str]:
@@ -135,7 +135,7 @@ def renderer(
 
     @lru_cache(maxsize=2)
     def chunk(number: int) -> Mapping[tuple[str, str], list[Product]]:
-        """A plan is sent in the order of its rows, so these are asked for together."""
+        """Of neighbours in the plan, which are sent together."""
         return shown.products(given.slice(number * _CHUNK, _CHUNK))
 
     def products(member_id: str, coupon_id: str) -> list[Product]:

@@ -25,6 +25,7 @@ _LATER = timedelta(minutes=1)  # what greylisting asks for at least, and limits 
 # The rest of 5.1 is about the sender.
 _NO_MAILBOX = re.compile(r"5\.1\.([12346]|10)|5\.2\.1")
 _NO_MAILBOX_PLAIN = frozenset({550, 551, 553})  # RFC 5321, where RCPT gets no finer code
+_OF_MAILBOX = re.compile(rb"4\.[12]\.")  # others need not wait for it
 _FINER = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}\b")
 _LINE_START_DOT = re.compile(rb"(?m)^\.")
 
@@ -173,7 +174,8 @@ class Smtp:
         line.close()
         if not 400 <= code < 600:
             return Answer(Delivery.UNKNOWN, f"{code} after the message")
-        return _refused((code, said), "the message", wait=_LATER if code < 500 else None)
+        waits = code < 500 and not _OF_MAILBOX.match(said)
+        return _refused((code, said), "the message", wait=_LATER if waits else None)
 
     def _forget(self, line: smtplib.SMTP) -> None:
         """Takes back what was announced, so that the line can be used again."""

@@ -1,21 +1,27 @@
 """What messages say, in whose language, and where their links lead."""
 
+import math
 import re
 from dataclasses import replace
 from email import message_from_string, policy
+from itertools import pairwise
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns import shop as of_shop
+from campaigns.account import Account
 from campaigns.definition import Template, load_campaign
 from campaigns.ledger.consent import Statement, record
 from campaigns.links import check_shop_url, product_url
 from campaigns.message import PLACE, Coupon, Product, render, whole
+from campaigns.plan import Plan
 from campaigns.run import plan_campaign, plan_renderer, send_plan
+from campaigns.send.remainder import chunks
 from campaigns.settings import CampaignSettings
 from recsys.errors import CampaignError
 from tests.campaigns.kit import MEMBERS, NOW, Clock, composition, definition
@@ -284,3 +290,17 @@ def test_only_the_members_that_are_asked_for_are_looked_up(shop, monkeypatch):
         for member in ("m2", "m3", "m2", "m6"):
             say(member, "c1", "id", "a@example.invalid", None)
     assert asked == [["m2", "m3"], ["m6"]]
+
+
+@pytest.mark.parametrize("size", [0, 1, 1_024, 20_480, 50_001])
+def test_a_sender_asks_for_neighbours_together_and_for_everyone_once(size):
+    rows = pl.DataFrame({"member_id": range(size), "decision": ["push"] * size})
+    plan = Plan(
+        "p", "o", rows, Account(occasions=[], value=0, bound=0, gap=0, caps=[], minimums=[])
+    )
+    parts = [part["member_id"].to_list() for part in chunks(plan, np.random.default_rng(4))]
+    assert sorted(member for part in parts for member in part) == list(range(size))
+    looked_up = [part[0] // of_shop._CHUNK for part in parts]
+    changes = sum(one != other for one, other in pairwise(looked_up))
+    assert changes == max(0, math.ceil(size / of_shop._CHUNK) - 1)
+    assert size < 50_000 or parts != sorted(parts)

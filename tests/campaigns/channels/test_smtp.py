@@ -100,6 +100,7 @@ def test_a_line_is_used_again_and_opened_anew_when_it_went_stale(server, mail):
         ("data", "554 no valid recipients", REFUSED, True),
         ("body", CUT, None, None),
         ("message", "451 4.7.1 greylisted", REFUSED, True),
+        ("message", "452 4.2.2 mailbox full", REFUSED, False),
         ("message", "421 4.3.2 going down", REFUSED, True),
         ("message", "554 5.7.1 looks like spam", REFUSED, False),
         ("message", "550 no", REFUSED, False),
