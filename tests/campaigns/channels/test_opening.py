@@ -1,6 +1,8 @@
 """Which adapter serves a channel, and what is told of a setting that is wrong."""
 
 import base64
+import json
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes
@@ -12,12 +14,14 @@ from campaigns.channels.opening import open_channel
 from campaigns.channels.outbox import Outbox
 from campaigns.channels.smtp import Server, Smtp
 from campaigns.channels.webhook import Webhook
+from campaigns.ledger.consent import Statement, record
 from campaigns.run import plan_campaign, send_plan
 from campaigns.settings import CampaignSettings
 from campaigns.verify import verify
 from recsys.errors import CampaignError, ChannelError, SettingsError
-from tests.campaigns.channels.mail_server import MailServer, running
-from tests.campaigns.kit import MEMBERS, Clock, composition, definition
+from tests.campaigns.channels.mail_server import CUT, MailServer, running
+from tests.campaigns.channels.web_server import WebServer
+from tests.campaigns.kit import MEMBERS, NOW, WEEK, Clock, composition, definition
 
 OUT = {"public_url": "https://shop.example", "sender": "Shop <shop@shop.example>"}
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
@@ -198,3 +202,78 @@ def test_nothing_leaves_the_machine_under_a_made_up_clock(shop):
     away = settings(channels={"email": {"url": "smtps://mail.example"}})
     with pytest.raises(CampaignError, match="under a simulated clock"):
         send_plan(replace(shop, settings=away), plan.plan_id)
+
+
+# A plan's whole way over a webhook
+
+
+def texted(tmp_path, clock, server, **provider):
+    """A shop whose text messages go to the server, and a plan that sends one to each member."""
+    secret(tmp_path, SECRET)
+    made = composition(tmp_path, clock)
+    sms = {"url": server.url, "secret_file": "secret", "seconds": 5, "lanes": 1} | provider
+    said = [
+        Statement(member, "sms", f"+4915100000{at:02}", True, NOW - WEEK, "test", "UTC", "zh")
+        for at, member in enumerate(MEMBERS[:3])
+    ]
+    with made.open_ledger() as ledger:
+        record(ledger, said, now=NOW)
+    changed = CampaignSettings.model_validate({"channels": {"sms": sms}})
+    made = replace(made, settings=changed)
+    return made, plan_campaign(made, definition(channel="sms"))[0].plan_id
+
+
+@pytest.fixture
+def web():
+    made = WebServer()
+    with running(made):
+        yield made
+
+
+def keys(web):
+    return Counter(headers["idempotency-key"] for _, headers, _ in web.requests)
+
+
+def test_text_messages_go_to_the_webhook_once_in_the_members_language(tmp_path, clock, web):
+    shop, plan_id = texted(tmp_path, clock, web)
+    assert send_plan(shop, plan_id).outcomes["accepted"] == 3
+    send_plan(shop, plan_id)
+    assert set(keys(web).values()) == {1}
+    bodies = [json.loads(body)["data"] for _, _, body in web.requests]
+    assert sorted(body["to"] for body in bodies) == [f"+4915100000{at:02}" for at in range(3)]
+    assert all("有效期至" in body["text"] for body in bodies)
+
+
+def test_a_call_in_doubt_is_made_again_only_under_a_promise_and_the_same_key(tmp_path, clock, web):
+    web.script = [CUT]
+    shop, plan_id = texted(tmp_path, clock, web)
+    send_plan(shop, plan_id)
+    clock.turn(minutes=5)
+    last = send_plan(shop, plan_id)
+    assert (last.outcomes["accepted"], last.outcomes["unknown"]) == (2, 1)
+    assert set(keys(web).values()) == {1}
+
+
+def test_under_that_promise_nothing_stays_in_doubt(tmp_path, clock, web):
+    web.script = [CUT, (500, {}, b"")]
+    shop, plan_id = texted(tmp_path, clock, web, key_hours=24)
+    send_plan(shop, plan_id)
+    clock.turn(minutes=5)
+    last = send_plan(shop, plan_id)
+    assert last.done
+    assert last.outcomes["accepted"] == 3
+    assert len(keys(web)) == 3
+    assert sum(keys(web).values()) == 5
+    with shop.open_ledger() as ledger:
+        assert verify(ledger).breaches == ()
+
+
+def test_a_provider_that_asks_to_wait_loses_nobody(tmp_path, clock, web):
+    web.script = [(200, {}, b""), (429, {"Retry-After": "30"}, b""), (410, {}, b"")]
+    shop, plan_id = texted(tmp_path, clock, web)
+    for _ in range(3):
+        last = send_plan(shop, plan_id)
+        clock.turn(minutes=1)
+    assert last.done
+    assert last.outcomes["accepted"] == 2
+    assert last.outcomes["skipped: undeliverable"] == 1
