@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from campaigns.channels.settings import Provider, is_own
+from campaigns.channels.settings import Provider, check_mailbox, is_own
 from campaigns.instants import DAY
 from campaigns.ledger.identity import ChannelName
 from campaigns.links import check_shop_url
@@ -76,7 +76,7 @@ class CampaignSettings(BaseModel):
     """Assumed share of those orders that would not have been placed without it."""
     kept_slot_chance: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Assumed chance that a push of a live plan, for which a member's slot is kept, is sent."""
-    sender: str = "Your shop <shop@example.invalid>"
+    sender: Annotated[str, AfterValidator(check_mailbox)] = "Your shop <shop@example.invalid>"
     """The From of every message."""
     public_url: str = "http://127.0.0.1:8000"
     """Where members reach the unsubscribe page."""

@@ -1,14 +1,25 @@
 """What an operator may set of one channel: who carries its messages, and for how much."""
 
 import ipaddress
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 OUTBOX = "outbox:"
 _SCHEMES = ("outbox", "smtp", "smtps", "https", "http")
+
+
+def check_mailbox(said: str | None) -> str | None:
+    """ValueError for what is no mailbox, alone or with a name before it, on one line."""
+    if said is None:
+        return None
+    local, at, domain = parseaddr(said)[1].rpartition("@")
+    if not (local and at and domain) or not said.isprintable():
+        raise ValueError(f"{said!r} is no mailbox, such as Shop <shop@shop.example>")
+    return said
 
 
 class Provider(BaseModel):
@@ -24,7 +35,7 @@ class Provider(BaseModel):
     """money for one message, whatever becomes of it"""
     key_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """of a webhook: so long the other side takes one Idempotency-Key for one message"""
-    bounces: str | None = None
+    bounces: Annotated[str | None, AfterValidator(check_mailbox)] = None
     """of a mail server: the envelope sender"""
     lanes: Annotated[int, Field(ge=1, le=64)] = 8
     """lines that are open at once"""

@@ -64,7 +64,7 @@ class Smtp:
         seconds: the longest that a call lasts. trust: whose certificates; the system's by default.
         """
         self._server, self._sender, self.lanes, self._seconds = server, sender, lanes, seconds
-        self._bounces = bounces or parseaddr(sender)[1]
+        self._bounces = parseaddr(bounces or sender)[1]
         self._trust = trust or ssl.create_default_context()
         self._idle: deque[smtplib.SMTP] = deque()
 
@@ -74,13 +74,10 @@ class Smtp:
             return Answer(Delivery.REJECTED, "the address is not plain ASCII")
         mail = email(message, sender=self._sender, now=now).as_bytes()
         until = time.monotonic() + self._seconds
-        if self._idle:
-            try:
-                answer = self._hand_over(self._idle.pop(), message.to, mail, until)
-            except IndexError:  # another lane took it
-                answer = None
-            if answer is not None:
-                return answer
+        kept = self._kept()
+        answer = None if kept is None else self._hand_over(kept, message.to, mail, until)
+        if answer is not None:
+            return answer
         line = self._connect(until)
         if isinstance(line, Answer):
             return line
@@ -96,6 +93,13 @@ class Smtp:
             with suppress(OSError):
                 line.putcmd("quit")
             line.close()
+
+    def _kept(self) -> smtplib.SMTP | None:
+        """An open line. It may have gone stale: then nothing is delivered over it."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def _connect(self, until: float) -> smtplib.SMTP | Answer:
         server = self._server
