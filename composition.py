@@ -8,7 +8,7 @@ import difflib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -79,7 +79,7 @@ def load_settings(environment: dict[str, str]) -> Settings:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
             raise SettingsError(f"unknown setting {name}; did you mean {near[0]}?")
     for name, kind in known.items():
-        if get_origin(kind) in (dict, list, tuple) and name in environment:
+        if get_origin(kind) in (Mapping, dict, list, tuple) and name in environment:
             _check_json(name, environment[name])
     try:
         return Settings()

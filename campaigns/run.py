@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -73,14 +73,17 @@ class Composition:
         url = self.settings.ledger_url or f"sqlite:///{self.folder / 'ledger.db'}"
         return open_ledger(url, self.folder / "ledger.key", clock=self.clock, now=self.now())
 
-    def open_channel(self, name: ChannelName) -> Channel:
-        """The way out that the settings name; close it. Under a made-up clock nothing leaves."""
+    def open_channel(self, name: ChannelName, *, window: timedelta) -> Channel:
+        """The way out that the settings name; close it. Under a made-up clock nothing leaves.
+
+        window: all calls of one send fall into so long a time.
+        """
         if self.clock != "system" and not self.settings.provider(name).is_here:
             raise CampaignError(
                 f"Messages of channel {name} would leave this machine under a simulated clock; "
                 f"leave --clock out, or take {name} out of GUESSLIKE_CAMPAIGNS__CHANNELS"
             )
-        return open_channel(name, self.settings, self.folder)
+        return open_channel(name, self.settings, self.folder, window=window)
 
 
 def plan_campaign(composition: Composition, campaign: Campaign) -> tuple[Plan, bool]:
@@ -191,9 +194,10 @@ def _draft(composition: Composition, campaigns: Sequence[Campaign]) -> _Drafts:
 def send_plan(composition: Composition, plan_id: str) -> SendReport:
     """Sends what is left of a plan, over its campaign's channel."""
     plan = read_plan(plan_id, composition.plans)
-    name = read_definition(plan, composition.plans).channel
+    campaign = read_definition(plan, composition.plans)
+    window = campaign.ends_at - campaign.starts_at
     with (
-        closing(composition.open_channel(name)) as channel,
+        closing(composition.open_channel(campaign.channel, window=window)) as channel,
         composition.open_ledger() as ledger,
     ):
         return send(
@@ -204,7 +208,7 @@ def send_plan(composition: Composition, plan_id: str) -> SendReport:
             settings=composition.settings,
             now=composition.now,
             rng=np.random.default_rng(),
-            reserving=read_definition(plan, composition.plans).discount_budget is not None,
+            reserving=campaign.discount_budget is not None,
         )
 
 

@@ -1,6 +1,7 @@
 """What an operator may set for campaigns."""
 
 import re
+from collections.abc import Mapping
 from datetime import time, timedelta
 from email.utils import parseaddr
 from typing import Annotated, Self
@@ -82,7 +83,7 @@ class CampaignSettings(BaseModel):
     """Where members reach the unsubscribe page."""
     shop_url: Annotated[str | None, AfterValidator(check_shop_url)] = None
     """A product's page, with {product_id} in it, for campaigns that do not say."""
-    channels: dict[ChannelName, Provider] = {}
+    channels: Mapping[ChannelName, Provider] = {}
     """Who carries the messages of a channel; the folder outbox for those that are not named."""
 
     def provider(self, channel: ChannelName) -> Provider:

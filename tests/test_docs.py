@@ -29,7 +29,7 @@ def settings(model: type[BaseModel], prefix: str) -> Iterator[str]:
         nested = [
             kind
             for kind in [field.annotation, *get_args(field.annotation)]
-            if is_model(kind) and get_origin(field.annotation) is not dict
+            if is_model(kind) and get_origin(field.annotation) is not Mapping
         ]
         if nested:
             yield from settings(nested[0], f"{full}__")
@@ -190,7 +190,7 @@ def test_nested_and_optional_settings_are_walked() -> None:
         folder: str = ""
         serving: Inner = Inner()
         maybe: Inner | None = None
-        by_name: dict[str, Inner] = {}  # one setting: a mapping, as JSON
+        by_name: Mapping[str, Inner] = {}  # one setting: a mapping, as JSON
 
     assert list(settings(Outer, "G_")) == [
         "G_FOLDER", "G_SERVING__PORT", "G_MAYBE__PORT", "G_BY_NAME",

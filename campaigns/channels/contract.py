@@ -47,10 +47,6 @@ class Channel(Protocol):
         """Whether the same send id twice is one message: an unknown call may be made again."""
 
     @property
-    def key_life(self) -> timedelta | None:
-        """Where idempotent: for so long after the first call of a send id; None: for good."""
-
-    @property
     def lanes(self) -> int:
         """Calls that it can take at once; more than one come from threads."""
 

@@ -21,8 +21,13 @@ _SECRET = "whsec_"
 _LEAST_SECRET = 24  # bytes; the specification's least
 
 
-def open_channel(name: ChannelName, settings: CampaignSettings, folder: Path) -> Channel:
+def open_channel(
+    name: ChannelName, settings: CampaignSettings, folder: Path, *, window: timedelta
+) -> Channel:
     """Close it. folder: of the outbox and of secret files. SettingsError names the mend.
+
+    window: all calls of one send fall into so long a time; where a webhook's keys live shorter,
+    no call is made again.
 
     Nothing is reached yet: a server that is away is told of by the first call.
     """
@@ -41,7 +46,7 @@ def open_channel(name: ChannelName, settings: CampaignSettings, folder: Path) ->
         provider.url,
         channel=name,
         secrets=[_key(name, provider, line) for line in _lines(name, provider, folder)],
-        key_life=timedelta(hours=provider.key_hours) if provider.key_hours else None,
+        idempotent=timedelta(hours=provider.key_hours) >= window,
         lanes=provider.lanes,
         seconds=provider.seconds,
     )

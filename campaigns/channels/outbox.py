@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from email.header import Header
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
@@ -32,7 +32,6 @@ class Outbox:
     sender: str
     channel: ChannelName = "email"
     idempotent: bool = True
-    key_life: timedelta | None = None
     lanes: int = 1
 
     def deliver(self, message: Message, /, *, now: datetime) -> Answer:

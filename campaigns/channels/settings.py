@@ -34,7 +34,8 @@ class Provider(BaseModel):
     cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """money for one message, whatever becomes of it"""
     key_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """of a webhook: so long the other side takes one Idempotency-Key for one message"""
+    """of a webhook: so long the other side takes one Idempotency-Key for one message; a call in
+    doubt is made again where a campaign's window is no longer"""
     bounces: Annotated[str | None, AfterValidator(check_mailbox)] = None
     """of a mail server: the envelope sender"""
     lanes: Annotated[int, Field(ge=1, le=64)] = 8

@@ -47,7 +47,6 @@ class Smtp:
     """One mail server. What it queues, repeats or bounces later is beyond what a call can tell."""
 
     idempotent = False
-    key_life: timedelta | None = None
 
     def __init__(
         self,

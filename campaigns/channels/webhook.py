@@ -57,23 +57,22 @@ class Webhook:
         *,
         channel: ChannelName,
         secrets: Sequence[bytes],
-        key_life: timedelta | None = None,
+        idempotent: bool = False,
         lanes: int = 8,
         seconds: float = 20,
         trust: ssl.SSLContext | None = None,
     ) -> None:
         """secrets: of the HMAC; a request is signed with each of them.
 
-        key_life: so long the other side takes the same Idempotency-Key for the same message; None:
-        it does not. seconds: the longest that a call lasts.
+        idempotent: whether the other side takes the same Idempotency-Key for the same message, for
+        as long as calls may be made again. seconds: the longest that a call lasts.
         """
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._secure = parts.scheme == "https"
         self._channel, self._secrets = channel, secrets
-        self.idempotent, self.key_life = key_life is not None, key_life
-        self.lanes, self._seconds = lanes, seconds
+        self.idempotent, self.lanes, self._seconds = idempotent, lanes, seconds
         self._trust = trust or ssl.create_default_context()
         self._idle: deque[tuple[HTTPConnection, float]] = deque()
 

@@ -24,6 +24,8 @@ from tests.campaigns.channels.web_server import WebServer
 from tests.campaigns.kit import MEMBERS, NOW, WEEK, Clock, composition, definition
 
 OUT = {"public_url": "https://shop.example", "sender": "Shop <shop@shop.example>"}
+WINDOW = timedelta(days=1)
+HOOK = {"url": "https://sms.example/send", "secret_file": "secret"}
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
 
@@ -39,14 +41,14 @@ def secret(folder, *lines, mode=0o600):
 
 
 def opened(folder, name="email", **provider):
-    channel = open_channel(name, settings(channels={name: provider}), folder)
+    channel = open_channel(name, settings(channels={name: provider}), folder, window=WINDOW)
     channel.close()
     return channel
 
 
 @pytest.mark.parametrize("name", ["email", "sms", "push"])
 def test_a_channel_that_nothing_is_said_of_is_the_outbox(tmp_path, name):
-    channel = open_channel(name, CampaignSettings(), tmp_path)
+    channel = open_channel(name, CampaignSettings(), tmp_path, window=WINDOW)
     assert channel == Outbox(tmp_path / "outbox", CampaignSettings().sender, name)
 
 
@@ -76,13 +78,16 @@ def test_plain_has_to_be_said(tmp_path):
 
 def test_a_webhook_signs_with_both_lines_of_its_secret_file(tmp_path):
     secret(tmp_path, SECRET, "", SECRET)
-    channel = opened(
-        tmp_path, "sms", url="https://sms.example/send", secret_file="secret", key_hours=24, lanes=3
-    )
+    channel = opened(tmp_path, "sms", **HOOK, lanes=3)
     assert isinstance(channel, Webhook)
     assert channel._secrets == [b"k" * 32] * 2
-    assert (channel.idempotent, channel.key_life) == (True, timedelta(days=1))
     assert channel.lanes == 3
+
+
+@pytest.mark.parametrize(("hours", "idempotent"), [(0, False), (23.9, False), (24, True)])
+def test_keys_count_where_they_live_as_long_as_calls_may_be_made_again(tmp_path, hours, idempotent):
+    secret(tmp_path, SECRET)
+    assert opened(tmp_path, "sms", **HOOK, key_hours=hours).idempotent is idempotent
 
 
 @pytest.mark.parametrize(
@@ -249,7 +254,7 @@ def test_text_messages_go_to_the_webhook_once_in_the_members_language(tmp_path, 
 
 def test_a_call_in_doubt_is_made_again_only_under_a_promise_and_the_same_key(tmp_path, clock, web):
     web.script = [CUT]
-    shop, plan_id = texted(tmp_path, clock, web)
+    shop, plan_id = texted(tmp_path, clock, web, key_hours=7 * 24 - 1)
     send_plan(shop, plan_id)
     clock.turn(minutes=5)
     last = send_plan(shop, plan_id)
@@ -259,7 +264,7 @@ def test_a_call_in_doubt_is_made_again_only_under_a_promise_and_the_same_key(tmp
 
 def test_under_that_promise_nothing_stays_in_doubt(tmp_path, clock, web):
     web.script = [CUT, (500, {}, b"")]
-    shop, plan_id = texted(tmp_path, clock, web, key_hours=24)
+    shop, plan_id = texted(tmp_path, clock, web, key_hours=7 * 24)
     send_plan(shop, plan_id)
     clock.turn(minutes=5)
     last = send_plan(shop, plan_id)

@@ -228,12 +228,6 @@ def test_a_certificate_is_checked(tmp_path):
     assert len(server.requests) == 2
 
 
-def test_only_a_stated_life_of_keys_makes_it_idempotent(server):
-    day = timedelta(days=1)
-    assert not to(server).idempotent
-    assert (to(server, key_life=day).idempotent, to(server, key_life=day).key_life) == (True, day)
-
-
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_no_text_breaks_the_signature(text, subject):
     body = json.dumps([text, subject]).encode()
