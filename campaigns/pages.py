@@ -107,6 +107,8 @@ def send_facts(report: SendReport) -> dict[str, Any]:
         "outcomes": dict(report.outcomes.most_common()),
         "waiting": report.waiting,
         "quiet": report.quiet,
+        "late": report.late,
+        "held_up": report.held_up,
         "unknown_zones": report.unknown_zones,
         "next_at": None if report.next_at is None else report.next_at.isoformat(),
         "done": report.done,
@@ -122,11 +124,15 @@ def show_sends(console: Console, reports: Sequence[SendReport], outbox: Path | N
             reason = outcome.removeprefix("skipped: ")
             said = _OUTCOMES.get(outcome) or f"not sent: they {DECISIONS.get(reason, reason)}"
             console.print(f"  {count:>7,} {said}")
+        if report.held_up is not None:
+            console.print(f"  held up: {report.held_up}")
         if report.waiting:
             when = "" if report.next_at is None else f"; the first may go at {report.next_at}"
             console.print(f"  {report.waiting:>7,} still wait{when}. Run send again.")
         if report.quiet:
             console.print(f"  {report.quiet:>7,} of them are in their quiet hours")
+        if report.late:
+            console.print(f"  {report.late:>7,} of them wait for the last tenth of the window")
         if report.unknown_zones:
             console.print(
                 f"  {report.unknown_zones:>7,} have no known time zone: their quiet hours are "

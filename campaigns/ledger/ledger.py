@@ -32,7 +32,7 @@ from campaigns.instants import DAY, SECOND, from_micros, to_micros, words
 from campaigns.ledger.identity import NORMALISER, Identity, make_key, read_key
 from campaigns.ledger.schema import create, migrate
 from campaigns.ledger.tables import SCHEMA_VERSION, gate, meta
-from recsys.errors import LedgerError
+from recsys.errors import LedgerError, StaleInstantError
 from recsys.ids import stable_hash
 
 _SYSTEM = "system"
@@ -184,7 +184,7 @@ def pass_gate(connection: Connection, ledger: Ledger, now: int) -> None:
         {"now": now, "epoch": ledger.epoch},
     ).first()
     if passed is None:
-        raise LedgerError(_why_shut(connection, ledger, now))
+        raise _why_shut(connection, ledger, now)
 
 
 def wait_for_claims(connection: Connection) -> None:
@@ -192,17 +192,23 @@ def wait_for_claims(connection: Connection) -> None:
     _lock_gate(connection)
 
 
-def _why_shut(connection: Connection, ledger: Ledger, now: int) -> str:
+def _why_shut(connection: Connection, ledger: Ledger, now: int) -> LedgerError:
     row = connection.execute(select(gate.c.epoch, gate.c.hi, gate.c.closed_until)).one()
     if row.epoch != ledger.epoch:
-        return "The ledger has begun a new epoch; start this sender again"
+        return LedgerError("The ledger has begun a new epoch; start this sender again")
     if row.closed_until > now:
-        return f"The ledger is closed for sending until {words(row.closed_until)}"
+        return LedgerError(f"The ledger is closed for sending until {words(row.closed_until)}")
     if now < row.hi - 2 * SECOND:
-        return f"The clock went back to {words(now)}; the ledger has seen {words(row.hi)}"
+        return StaleInstantError(
+            f"The clock went back to {words(now)}; the ledger has seen {words(row.hi)}"
+        )
     if now > row.hi + DAY:
-        return f"The clock leapt from {words(row.hi)} to {words(now)}; start this sender again"
-    return "This machine's clock and the database's differ by more than 2 s; set them right"
+        return LedgerError(
+            f"The clock leapt from {words(row.hi)} to {words(now)}; start this sender again"
+        )
+    return LedgerError(
+        "This machine's clock and the database's differ by more than 2 s; set them right"
+    )
 
 
 def _lock_gate(connection: Connection) -> int:
