@@ -39,8 +39,9 @@ class Composition:
 
     settings: CampaignSettings
     now: Callable[[], datetime]
-    clock: str
-    """"system", or the name of another clock: a ledger belongs to one of them"""
+    clock: str | None
+    """"system", or the name of another clock: a ledger belongs to one of them; None: it is read,
+    whichever it belongs to"""
     folder: Path
     """holds ledger.db, ledger.key, plans/ and outbox/"""
     dataset: Callable[[], Tables]
