@@ -6,12 +6,13 @@ import polars as pl
 import pytest
 
 from campaigns.instants import to_micros
-from campaigns.ledger.claims import Claimed, claim, settle
+from campaigns.ledger.claims import Claimed, claim
 from campaigns.ledger.erasing import erase
 from campaigns.ledger.history import history
 from campaigns.ledger.ledger import Ledger, open_ledger
 from campaigns.ledger.plans import assign_arms
 from campaigns.ledger.redemptions import Use, redeem, reverse
+from campaigns.ledger.settling import settle
 from recsys.errors import LedgerError
 from tests.campaigns.kit import NOW, a_claim, consenting, live_plan, open_test_ledger
 
