@@ -25,7 +25,7 @@ class Found:
     learner: str
     gains: dict[str, float]
     """for each learner, what its order of unseen members adds to an order by lot: the mean over
-    all shares that could be pushed, for each member"""
+    all shares that could be pushed, for each member; beyond what their doses do"""
     mean: float
     """effect of all pushes together, for each unit of their dose"""
     error: float

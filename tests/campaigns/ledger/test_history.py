@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from campaigns.instants import to_micros
+from campaigns.ledger import history as module
 from campaigns.ledger.claims import Claimed, claim
 from campaigns.ledger.erasing import erase
 from campaigns.ledger.history import history
@@ -62,6 +63,13 @@ def test_pushes_are_what_was_sent_and_arms_are_both(ledger: Ledger, state: str) 
     assert arms.select("at", "campaign_id", "coupon_id", "share", "epoch").unique().rows() == [
         (NOW, "24", "c1", "0.4", 1)
     ]
+
+
+def test_many_are_read_in_parts(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    push(ledger, drawn(ledger, PEOPLE))
+    whole = history(ledger)
+    monkeypatch.setattr(module, "_AT_A_TIME", 3)
+    assert all(rows.equals(whole[table]) for table, rows in history(ledger).items())
 
 
 def test_who_was_pushed_without_a_draw_has_no_arm(ledger: Ledger) -> None:
