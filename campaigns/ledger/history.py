@@ -59,7 +59,7 @@ def _read(connection: Connection, statement: str) -> pl.DataFrame:
     schema = pl.Schema({name: pl.Int64 if name in _WHOLE else pl.String for name in columns})
     parts = [
         pl.DataFrame(dict(zip(columns, zip(*part, strict=True), strict=True)), schema)
-        for part in result.partitions()
+        for part in result.partitions(_AT_A_TIME)
     ]
     times = [name for name in columns if name in _TIMES]
     rows = pl.concat([schema.to_frame(), *parts])
