@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from campaigns.ledger.history import history
+from campaigns.ledger.dataset_tables import dataset_tables
 from campaigns.run import Composition
 
 
@@ -11,4 +11,4 @@ def promised(composition: Composition) -> dict[str, pl.DataFrame]:
     if not composition.ledger_exists():
         return {}
     with composition.open_ledger() as ledger:
-        return history(ledger)
+        return dataset_tables(ledger)

@@ -26,7 +26,7 @@ from training.uplift.trial import Trial
 
 MOST_DAYS, MOST_ROWS = 60, 100_000
 """of the latest days on which pushes were drawn: a day takes as long as a campaign in learning who
-redeems; and of their rows: with some hundred columns 80 MB"""
+redeems; and of their rows: 0.6 GB and 3 s while it is learned from them"""
 LEAST_OF_ARM = 300
 """rows: what happened in none of 300 is rarer than one in 100, surely enough (3 / n); with fewer,
 that nobody ordered would look like knowledge"""

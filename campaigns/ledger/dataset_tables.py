@@ -46,7 +46,7 @@ _AT_A_TIME = 50_000
 """rows: Python's own take ten times as much memory as a table's"""
 
 
-def history(ledger: Ledger) -> dict[str, pl.DataFrame]:
+def dataset_tables(ledger: Ledger) -> dict[str, pl.DataFrame]:
     """By table: pushes that were accepted or may have been, redemptions that stand, and the arms of
     all whose push was drawn by lot; by time."""
     with ledger.reading() as connection:

@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 
 from campaigns.instants import to_micros
-from campaigns.ledger import history as module
+from campaigns.ledger import dataset_tables as module
 from campaigns.ledger.claims import Claimed, claim
+from campaigns.ledger.dataset_tables import dataset_tables
 from campaigns.ledger.erasing import erase
-from campaigns.ledger.history import history
 from campaigns.ledger.ledger import Ledger, open_ledger
 from campaigns.ledger.plans import assign_arms
 from campaigns.ledger.redemptions import Use, redeem, reverse
@@ -50,7 +50,7 @@ def push(ledger: Ledger, held: dict[str, bool], state: str = "accepted") -> None
 def test_pushes_are_what_was_sent_and_arms_are_both(ledger: Ledger, state: str) -> None:
     held = drawn(ledger, PEOPLE)
     push(ledger, held, state)
-    told = history(ledger)
+    told = dataset_tables(ledger)
     pushed = [member for member in PEOPLE if not held[member]]
     assert told["pushes"].rows(named=True) == [
         {"sent_at": NOW, "member_id": member, "campaign_id": "24", "coupon_id": "c1",
@@ -67,14 +67,14 @@ def test_pushes_are_what_was_sent_and_arms_are_both(ledger: Ledger, state: str) 
 
 def test_many_are_read_in_parts(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     push(ledger, drawn(ledger, PEOPLE))
-    whole = history(ledger)
+    whole = dataset_tables(ledger)
     monkeypatch.setattr(module, "_AT_A_TIME", 3)
-    assert all(rows.equals(whole[table]) for table, rows in history(ledger).items())
+    assert all(rows.equals(whole[table]) for table, rows in dataset_tables(ledger).items())
 
 
 def test_who_was_pushed_without_a_draw_has_no_arm(ledger: Ledger) -> None:
     push(ledger, dict.fromkeys(PEOPLE, False))
-    told = history(ledger)
+    told = dataset_tables(ledger)
     assert told["pushes"].height == len(PEOPLE)
     assert told["arms"].is_empty()
 
@@ -90,7 +90,7 @@ def test_a_draw_after_the_plan_decides_on_none_of_its_pushes(ledger: Ledger) -> 
     taken = claim(ledger, claims, now=later, until=later + MINUTE)
     sent = [one for one in taken if isinstance(one, Claimed)]
     assert len(settle(ledger, sent, "accepted", ended=later + MINUTE)) == len(both)
-    told = history(ledger)
+    told = dataset_tables(ledger)
     assert told["pushes"].height == len(both)
     assert told["arms"].is_empty()
 
@@ -102,7 +102,7 @@ def test_who_shares_a_contact_point_with_somebody_held_out_was_not_drawn(ledger:
     shared = consenting(ledger, other, f"{one}@example.invalid")
     claims = [a_claim(live_plan(ledger), shared, ghost=True)]
     assert isinstance(claim(ledger, claims, now=NOW, until=NOW + MINUTE)[0], Claimed)
-    assert history(ledger)["arms"].is_empty()
+    assert dataset_tables(ledger)["arms"].is_empty()
 
 
 def test_redemptions_are_those_that_stand(ledger: Ledger) -> None:
@@ -114,7 +114,7 @@ def test_redemptions_are_those_that_stand(ledger: Ledger) -> None:
         )
         redeem(ledger, use, limit=None, now=at)
     reverse(ledger, "o1", now=NOW + 2 * MINUTE)
-    assert history(ledger)["redemptions"].rows(named=True) == [
+    assert dataset_tables(ledger)["redemptions"].rows(named=True) == [
         {"redeemed_at": NOW + MINUTE, "member_id": "m1", "coupon_id": "c-o2", "campaign_id": None,
          "order_id": "o2"}
     ]  # fmt: skip
@@ -122,10 +122,10 @@ def test_redemptions_are_those_that_stand(ledger: Ledger) -> None:
 
 def test_an_erased_member_is_in_none_of_them(ledger: Ledger) -> None:
     push(ledger, drawn(ledger, PEOPLE))
-    before = history(ledger)
+    before = dataset_tables(ledger)
     for member in PEOPLE[:10]:
         erase(ledger, member, now=NOW + 2 * MINUTE)
-    after = history(ledger)
+    after = dataset_tables(ledger)
     rest = pl.col("member_id").is_in(PEOPLE[10:])
     for table in ("pushes", "arms"):
         assert after[table].equals(before[table].filter(rest))
@@ -134,10 +134,10 @@ def test_an_erased_member_is_in_none_of_them(ledger: Ledger) -> None:
 def test_a_ledger_is_read_whatever_its_clock(ledger_url: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
     with open_test_ledger(ledger_url, tmp_path) as made:
         push(made, drawn(made, PEOPLE))
-        known = history(made)
+        known = dataset_tables(made)
     key = tmp_path / "ledger.key"
     with pytest.raises(LedgerError, match="simulated clock"):
         open_ledger(ledger_url, key, clock="system", now=NOW)
     with open_ledger(ledger_url, key, clock=None, now=NOW) as read:
-        assert all(rows.equals(known[table]) for table, rows in history(read).items())
+        assert all(rows.equals(known[table]) for table, rows in dataset_tables(read).items())
         assert to_micros(read.highest_instant()) == to_micros(NOW)
