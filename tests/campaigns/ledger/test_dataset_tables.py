@@ -13,7 +13,7 @@ from campaigns.ledger.erasing import erase
 from campaigns.ledger.ledger import Ledger, open_ledger
 from campaigns.ledger.plans import assign_arms
 from campaigns.ledger.redemptions import Use, redeem, reverse
-from campaigns.ledger.settling import settle
+from campaigns.ledger.settling import Ends, settle
 from recsys.errors import LedgerError
 from tests.campaigns.kit import NOW, a_claim, consenting, live_plan, open_test_ledger
 
@@ -43,7 +43,7 @@ def push(ledger: Ledger, held: dict[str, bool], state: str = "accepted") -> None
         one for one, by in zip(taken, claims, strict=True)
         if isinstance(one, Claimed) and not by.ghost
     ]  # fmt: skip
-    assert settle(ledger, sent, state, ended=NOW + MINUTE)
+    assert settle(ledger, [Ends(sent, state, NOW + MINUTE)])
 
 
 @pytest.mark.parametrize("state", ["accepted", "unknown"])
@@ -89,7 +89,7 @@ def test_a_draw_after_the_plan_decides_on_none_of_its_pushes(ledger: Ledger) -> 
     later = NOW + 2 * MINUTE
     taken = claim(ledger, claims, now=later, until=later + MINUTE)
     sent = [one for one in taken if isinstance(one, Claimed)]
-    assert len(settle(ledger, sent, "accepted", ended=later + MINUTE)) == len(both)
+    assert len(settle(ledger, [Ends(sent, "accepted", later + MINUTE)])) == len(both)
     told = dataset_tables(ledger)
     assert told["pushes"].height == len(both)
     assert told["arms"].is_empty()
