@@ -19,7 +19,6 @@ from campaigns.plan import Plan
 from campaigns.send import SendReport
 from campaigns.settings import CampaignSettings
 from campaigns.verify import Report
-from recsys.value import assumption
 
 DECISIONS = {
     "push": "get a push",
@@ -61,13 +60,13 @@ def plan_facts(plan: Plan, campaign: Campaign, settings: CampaignSettings) -> di
         "cost": (pushed["cost"].sum() or 0) / settings.minor_units,
         "budget": campaign.budget,
         "expected_value": float(pushed["expected_value"].sum()),
-        "basis": assumption(settings.incremental_share),
+        "basis": plan.account.basis,
         "assumptions": {
             "margin_rate": campaign.margin_rate,
             "coupon_value": campaign.coupon_value,
-            "incremental_share": settings.incremental_share,
             "holdout": campaign.holdout,
-        },
+        }
+        | (plan.account.assumed.model_dump() if plan.account.assumed else {}),
     }
 
 
@@ -168,6 +167,8 @@ def show_explanations(console: Console, member: str, plans: Sequence[dict[str, A
         if facts.get("coupon_id"):
             worth = f"{facts['expected_value']:.2f}"
             console.print(f"Coupon {escape(facts['coupon_id'])}, worth {worth}")
+            if facts["basis"]:
+                console.print(f"What a push brings is {escape(facts['basis'])}.")
         if facts.get("outcome"):
             console.print(f"Outcome: {facts['outcome']}")
         if facts.get("last_push_ended"):

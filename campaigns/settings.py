@@ -116,7 +116,8 @@ class CampaignSettings(BaseModel):
     """Assumed share of the members who buy in a coupon's scope that use the coupon, where the model
     learned none."""
     incremental_share: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Assumed share of those orders that would not have been placed without it."""
+    """Assumed share of those orders that would not have been placed without it, where no holdout
+    has measured it."""
     kept_slot_chance: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Assumed chance that a push of a live plan, for which a member's slot is kept, is sent."""
     sender: Annotated[str, AfterValidator(check_mailbox)] = "Your shop <shop@example.invalid>"

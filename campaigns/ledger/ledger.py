@@ -119,12 +119,12 @@ def _reached() -> Iterator[None]:
         ) from error
 
 
-def open_ledger(url: str, key_file: Path, *, clock: str, now: datetime) -> Ledger:
+def open_ledger(url: str, key_file: Path, *, clock: str | None, now: datetime) -> Ledger:
     """The ledger at a URL, made at first use together with its key file.
 
     `clock` names the clock that `now` comes from ("system", or for example "simulated"): a ledger
-    belongs to one clock for good. LedgerError for a store that is unreachable, unsafe, of a newer
-    version, or under another key, normaliser or clock.
+    belongs to one clock for good; None opens it to be read, whichever it has. LedgerError for a
+    store that is unreachable, unsafe or too new, or under another key, normaliser or clock.
     """
     address = _address(url)
     engine = _engine(address)
@@ -134,11 +134,11 @@ def open_ledger(url: str, key_file: Path, *, clock: str, now: datetime) -> Ledge
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(7463)"))
             if not inspect(connection).has_table("meta"):
-                identity = _create(connection, key_file, clock=clock, now=now)
+                identity = _create(connection, key_file, clock=clock or _SYSTEM, now=now)
             else:
                 identity = _recognise(connection, key_file, clock=clock)
             epoch = connection.execute(select(gate.c.epoch)).scalar_one()
-        return Ledger(engine, identity, epoch, clock)
+        return Ledger(engine, identity, epoch, clock or _SYSTEM)
     except DatabaseError as error:
         engine.dispose()
         shown = address.render_as_string(hide_password=True)
@@ -303,14 +303,14 @@ def _create(connection: Connection, key_file: Path, *, clock: str, now: datetime
     return identity
 
 
-def _recognise(connection: Connection, key_file: Path, *, clock: str) -> Identity:
+def _recognise(connection: Connection, key_file: Path, *, clock: str | None) -> Identity:
     told = {row.name: row.value for row in connection.execute(select(meta.c.name, meta.c.value))}
     version = int(told["schema_version"])
     if version > SCHEMA_VERSION:
         raise LedgerError(
             f"The ledger has version {version}; this program knows {SCHEMA_VERSION}. Upgrade it"
         )
-    if told["clock"] != clock:
+    if clock not in (None, told["clock"]):
         raise LedgerError(
             f"The ledger was made under the {told['clock']} clock and this one is {clock}; "
             "give the simulated one a folder of its own"
