@@ -17,12 +17,14 @@ from campaigns.plan import read_definition, read_plan
 from campaigns.report import check_place, report, show_report, write_page
 from campaigns.run import Composition, plan_renderer, plan_together, send_plan, what_if
 from campaigns.verify import verify as verify_ledger
+from campaigns.ways_in import cli as ways_in
 from recsys.errors import CampaignError
 
 app = typer.Typer(no_args_is_help=True, help="Decide whom to push what, send it once, prove it.")
 consent_app = typer.Typer(no_args_is_help=True, help="Who agreed to be reached, and where.")
 app.add_typer(consent_app, name="consent")
 app.add_typer(codes_cli.app, name="codes")
+app.add_typer(ways_in.app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 PlanId = Annotated[

@@ -72,9 +72,12 @@ def verify(ledger: Ledger) -> Report:
 
 
 def _gaps(slots: Rows, unit: str) -> Iterator[Breach]:
-    """Rows come by `at`; carried ones are older senders' and count as predecessors only."""
+    """Carried rows are other senders' and count as predecessors only, in the chains they joined."""
     last: dict[str, tuple[int, str]] = {}
-    for row in slots:
+    place = f"{unit[0]}seq"
+    for row in sorted(slots, key=lambda row: (row.at, getattr(row, place) or 0)):
+        if row.state == "carry" and getattr(row, place) is None:
+            continue
         key = getattr(row, unit)
         end, before = last.get(key, (None, ""))
         if end is not None and row.at - end < WEEK and row.state != "carry":

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 
 from campaigns.instants import to_micros
 from campaigns.ledger.ledger import Ledger, wait_for_claims
+from campaigns.ledger.suppressions import bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +96,7 @@ def suppress(ledger: Ledger, keys: Iterable[str], *, reason: str, now: datetime)
     """Never again to these person or contact hashes. When it returns, no later claim commits."""
     with ledger.writing() as connection:
         wait_for_claims(connection)
-        for key in keys:
-            connection.execute(
-                text(
-                    "INSERT INTO suppression (key, reason, recorded_at)"
-                    " VALUES (:key, :reason, :at) ON CONFLICT DO NOTHING"
-                ),
-                {"key": key, "reason": reason, "at": to_micros(now)},
-            )
+        bar(connection, keys, reason, at=to_micros(now))
 
 
 def standings(ledger: Ledger, channel: str) -> dict[str, Standing]:
