@@ -12,13 +12,16 @@ from itertools import islice
 
 from campaigns.channels.contract import Answer, Channel, Delivery
 from campaigns.instants import DAY, from_micros
-from campaigns.ledger.claims import Claim, Claimed, Declined, claim, give_back, reclaim, settle
+from campaigns.ledger.calls import Claim, Claimed, Declined
+from campaigns.ledger.claims import claim, reclaim
 from campaigns.ledger.consent import Standing, standings
 from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger, wake
 from campaigns.ledger.plans import close_rows, find_plan, finish, open_tries, outcomes
+from campaigns.ledger.settling import give_back, settle
 from campaigns.message import Message
 from campaigns.plan import Plan
+from campaigns.policy.cap import Cap
 from campaigns.policy.quiet_hours import known_zone
 from campaigns.settings import CampaignSettings
 from recsys.errors import CampaignError
@@ -161,7 +164,7 @@ class _Run:
             ],
             now=self.now(),
             until=self._last_call(),
-            gap=int(self.settings.min_gap_days * DAY),
+            cap=Cap(gap=int(self.settings.min_gap_days * DAY)),
             quiet=self.settings.quiet_hours,
         )
         skipped: dict[str, list[str]] = {}

@@ -69,7 +69,7 @@ def _link(
 ) -> list[CheckConstraint | UniqueConstraint | ForeignKeyConstraint]:
     """One chain: each push names the one before it, and starts `gap` after that one's end.
 
-    A gap below 7 days needs two calendar weeks: those of both pushes differ in the zone of this
+    Less than 7 days between two pushes need two calendar weeks: they differ in the zone of this
     one and in the zone of the last, so that who moves between zones gains none.
     """
     before, its_week = f"{prefix}prev_until", f"{prefix}prev_week"
@@ -83,7 +83,8 @@ def _link(
             f"state = 'carry' OR {before} IS NULL OR at - {before} >= gap", name=f"{unit}_gap"
         ),
         CheckConstraint(
-            f"gap >= {WEEK} OR state = 'carry' OR {before} IS NULL OR (week IS NOT NULL"
+            f"gap >= {WEEK} OR state = 'carry' OR {before} IS NULL OR at - {before} >= {WEEK}"
+            f" OR (week IS NOT NULL"
             f" AND {its_week} IS NOT NULL AND {prefix}prev_week_here IS NOT NULL"
             f" AND {prefix}week_there IS NOT NULL"
             f" AND week > {prefix}prev_week_here AND {prefix}week_there > {its_week})",
