@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from campaigns.policy.quiet_hours import QuietHours, known_zone
+from campaigns.ways_in.feedback.provider import ProviderSettings
 
 
 def _time_of_day(value: object) -> object:
@@ -73,6 +74,8 @@ class CampaignSettings(BaseModel):
     """The From of every message."""
     public_url: str = "http://127.0.0.1:8000"
     """Where members reach the unsubscribe page."""
+    feedback: dict[str, ProviderSettings] = {}
+    """Who may tell what became of messages: name → scheme and what proves it."""
 
     @property
     def quiet_hours(self) -> QuietHours:

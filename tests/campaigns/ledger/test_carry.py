@@ -7,9 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from campaigns.ledger.calls import Claimed
 from campaigns.ledger.carry import Carried, carry
-from campaigns.ledger.claims import Claimed, claim, give_back, settle
+from campaigns.ledger.claims import claim
 from campaigns.ledger.ledger import wake
+from campaigns.ledger.settling import give_back, settle
 from campaigns.verify import verify
 from tests.campaigns.kit import NOW, WEEK, a_claim, consenting, live_plan, open_test_ledger
 
