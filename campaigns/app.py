@@ -14,6 +14,7 @@ from campaigns.ledger.consent import suppress
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.plans import reached
 from campaigns.run import Composition
+from campaigns.ways_in import pushes
 from campaigns.ways_in.feedback import routes as feedback
 
 Token = Annotated[str, Path(max_length=128)]
@@ -38,6 +39,7 @@ def routes(composition: Composition) -> APIRouter:
     router.include_router(preferences.routes(composition))
     router.include_router(redemptions.routes(composition))
     router.include_router(feedback.routes(composition))
+    router.include_router(pushes.routes(composition))
 
     @router.get("/u/{token}", include_in_schema=False)
     def ask(token: Token) -> HTMLResponse:

@@ -54,6 +54,10 @@ class Mark:
         told = self._told
         if told is not None and told[0] == epoch and hi < told[1] + (1 if at_once else EVERY):
             return
+        noted = self._read()  # another sender may be further
+        if noted is not None and noted[0] == epoch and noted[1] > hi:
+            self._told = noted
+            return
         write_whole(self.path, f"{epoch} {hi}\n".encode())
         sync_folder(self.path.parent)
         self._told = (epoch, hi)

@@ -42,6 +42,8 @@ RULES: dict[str, Rule] = {
     "DELETE /v1/members/{member_id:path}": Rule(SHOP),
     "POST /v1/redemptions": Rule(SHOP),
     "DELETE /v1/redemptions/{order_id:path}": Rule(SHOP),
+    "POST /v1/pushes": Rule(SHOP),
+    "DELETE /v1/pushes/{push_id:path}": Rule(SHOP),
     # providers have no key of ours: what they send is signed
     "POST /v1/feedback/{provider}": _PAGE,
     "POST /v1/tokens": Rule(SHOP),

@@ -65,6 +65,15 @@ def test_the_mark_is_written_every_few_seconds_and_at_the_end(tmp_path):
     assert mark.path.read_text() == f"e {EVERY + 1}\n"
 
 
+def test_two_senders_never_take_the_mark_back(tmp_path):
+    one, two = Mark(tmp_path / "ledger.mark"), Mark(tmp_path / "ledger.mark")
+    one.ahead("e", 5)
+    two.ahead("e", 3)
+    assert one.path.read_text() == "e 5\n"
+    two.ahead("f", 3)  # a new epoch begins anew
+    assert one.path.read_text() == "f 3\n"
+
+
 @pytest.mark.parametrize("content", ["", "e", "e x\n", "e 1 2\n"])
 def test_a_damaged_mark_is_named(tmp_path, content):
     (tmp_path / "ledger.mark").write_text(content)
