@@ -14,16 +14,19 @@ from campaigns import pages
 from campaigns.consent import Imported
 from campaigns.run import Composition
 from campaigns.ways_in.imports import import_contacts, import_pushes, import_suppressions
+from campaigns.ways_in.merges import import_merges, merge_members
 from campaigns.ways_in.restore import restore
 from recsys.errors import CampaignError
 
 app = typer.Typer()
 suppressions_app = typer.Typer(no_args_is_help=True, help="Who must never be reached.")
 contacts_app = typer.Typer(no_args_is_help=True, help="Where members are reached.")
+merges_app = typer.Typer(no_args_is_help=True, help="Members who are one person.")
 pushes_app = typer.Typer(no_args_is_help=True, help="What other senders pushed.")
 app.add_typer(suppressions_app, name="suppressions")
 app.add_typer(contacts_app, name="contacts")
 app.add_typer(pushes_app, name="pushes")
+app.add_typer(merges_app, name="merges")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
@@ -49,6 +52,25 @@ def pushes_import(
 ) -> None:
     """Add the pushes of an older sender from a CSV file, so that the cap counts them."""
     _import(ctx, file, "pushes", partial(import_pushes, source=source), as_json)
+
+
+@merges_app.command("import")
+def merges_import(ctx: typer.Context, file: Path, as_json: Json = False) -> None:
+    """Merge the members of a CSV file, each pair of whom is one person."""
+    _import(ctx, file, "merges", import_merges, as_json)
+
+
+@app.command("merge")
+def merge_command(ctx: typer.Context, merged: str, survivor: str, as_json: Json = False) -> None:
+    """Take MERGED, who is the same person, into SURVIVOR. It cannot be undone."""
+    at = composition_of(ctx)
+    with at.open_ledger() as ledger:
+        new = merge_members(ledger, merged, survivor, now=at.now())
+    if as_json:
+        _print_json({"merged": merged, "survivor": survivor, "new": new})
+        return
+    said = "is merged" if new else "was merged before"
+    Console(soft_wrap=True).print(f"{merged} {said} into {survivor}.", markup=False)
 
 
 @app.command("restore")
