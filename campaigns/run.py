@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from campaigns.account import Account, Assumed
 from campaigns.audience import Tables
 from campaigns.channels.outbox import Outbox
 from campaigns.decide import make_plans
 from campaigns.definition import Campaign
+from campaigns.expired import release_expired
 from campaigns.ledger.codes import coded_coupons
 from campaigns.ledger.ledger import Ledger, open_ledger
 from campaigns.ledger.plans import left
@@ -79,6 +82,7 @@ def plan_together(
     settings, now, folder = composition.settings, composition.now(), composition.plans
     total = None if budget is None else money(budget, settings)
     with composition.open_ledger() as ledger:
+        release_expired(ledger, composition.dataset(), now=now)
         weighed = weigh(draft.drafts, ledger, plans=folder, settings=settings, now=now)
         spare = left(ledger, draft.merged)
         if total is not None:
@@ -190,6 +194,8 @@ def send_plan(composition: Composition, plan_id: str) -> SendReport:
             render=plan_renderer(composition, plan, ledger),
             settings=composition.settings,
             now=composition.now,
+            rng=np.random.default_rng(),
+            reserving=read_definition(plan, composition.plans).discount_budget is not None,
         )
 
 

@@ -156,10 +156,9 @@ def _held_out(connection: Connection, pushes: Rows) -> Iterator[Breach]:
 def _money(connection: Connection, pushes: Rows) -> Iterator[Breach]:
     taken: Counter[str] = Counter()
     for one in pushes:
-        # Of what reached nobody everything was given back.
-        for _, name, n in (
-            [] if one.released else purses(one.campaign, one.coupon, one.cost, one.reserved)
-        ):
+        if one.released:
+            continue
+        for _, name, n in purses(one.campaign, one.coupon, one.cost, one.reserved):
             taken[name] += n
     for use in connection.execute(select(redemption).where(redemption.c.reversed_at.is_(None))):
         for _, name, n in redemption_purses(use.campaign, use.coupon, use.discount):

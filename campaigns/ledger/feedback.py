@@ -90,8 +90,9 @@ def _follow(connection: Connection, row: Row[Any], kind: Kind, *, at: int) -> No
     elif kind in _OF_BOTH:
         bar(connection, [row.person, row.contact], kind, at=at)
     if kind in UNDELIVERED:
-        released = connection.execute(_RELEASE, key).first()
+        released = connection.execute(_RELEASABLE, key).first()
         if released is not None:
+            connection.execute(_RELEASE, key)
             parts = purses(released.campaign, released.coupon, released.cost, released.reserved)
             put_back(connection, parts)
             free_codes_of(connection, [row.send_id])
@@ -135,10 +136,14 @@ _TAKEN = text(
     " RETURNING plan_id"
 )
 # What was redeemed was received, whatever the provider says.
-_RELEASE = text(
-    "UPDATE send SET released = 1 WHERE send_id = :key AND state = 'accepted' AND released = 0"
+_RELEASABLE = text(
+    "SELECT campaign, coupon, cost, reserved FROM send WHERE send_id = :key"
+    " AND state = 'accepted' AND released = 0"
     " AND NOT EXISTS (SELECT 1 FROM redemption r WHERE r.send_id = send.send_id"
-    " AND r.reversed_at IS NULL) RETURNING campaign, coupon, cost, reserved"
+    " AND r.reversed_at IS NULL)"
+)
+_RELEASE = text(
+    "UPDATE send SET released = 1, reserved = 0 WHERE send_id = :key AND state = 'accepted'"
 )
 _RATES = text("""
 SELECT channel, NULL AS kind, COUNT(*) AS sends FROM send

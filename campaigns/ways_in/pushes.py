@@ -8,10 +8,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from campaigns.answering import answering
-from campaigns.instants import DAY
 from campaigns.ledger.ledger import wake
 from campaigns.ledger.pushes import Barred, Push, drop_slot, take_slot
-from campaigns.policy.cap import Cap
 from campaigns.run import Composition
 
 _AGAIN = (
@@ -82,12 +80,11 @@ def routes(composition: Composition) -> APIRouter:
     def post_push(body: PushBody) -> PushAnswer | JSONResponse:
         """Take a member's slot for a push that another system makes now, or say why not."""
         push = Push(body.push_id, body.member_id, body.channel, body.source, body.consent)
-        cap = Cap(gap=int(settings.min_gap_days * DAY))
         with answering(composition, instead=_AGAIN) as ledger:
             now = composition.now()
             wake(ledger, now=now, max_idle_days=settings.max_idle_days)
             until = now + timedelta(seconds=settings.call_seconds)
-            found = take_slot(ledger, push, cap=cap, now=now, until=until)
+            found = take_slot(ledger, push, cap=settings.cap, now=now, until=until)
         if isinstance(found, Barred):
             return _refusal(found)
         return PushAnswer(push_id=body.push_id, until=found.until, new=found.new)

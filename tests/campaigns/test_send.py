@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from email import message_from_bytes, policy
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
 from campaigns.channels.contract import Answer, Delivery
@@ -79,6 +80,7 @@ def send_by(shop, plan, channel):
             render=plan_renderer(shop, plan, ledger),
             settings=shop.settings,
             now=shop.now,
+            rng=np.random.default_rng(1),
         )
 
 
@@ -366,7 +368,8 @@ def test_no_message_is_rendered_for_who_is_in_quiet_hours(abroad, clock):
             return render(member, *rest)
 
         send(
-            plan, ledger, Watched(), render=watched, settings=abroad.settings, now=clock
+            plan, ledger, Watched(), render=watched, settings=abroad.settings, now=clock,
+            rng=np.random.default_rng(1),
         )  # fmt: skip
     assert sorted(rendered) == ["m2", "m3"]
 
@@ -397,6 +400,9 @@ def test_who_moves_while_a_run_goes_on_is_looked_up_again(abroad, clock):
                 record(ledger, [home], now=clock())
             return render(member, *rest)
 
-        report = send(plan, ledger, channel, render=moves, settings=abroad.settings, now=clock)
+        report = send(
+            plan, ledger, channel, render=moves, settings=abroad.settings, now=clock,
+            rng=np.random.default_rng(1),
+        )  # fmt: skip
     assert list(channel.calls) == ["m3@example.invalid"]
     assert report.quiet == 6

@@ -37,7 +37,7 @@ ADDED: dict[int, list[Table]] = {
 }
 """the tables that each version of the schema brought; the first brought the others"""
 
-REMADE: dict[int, list[Table]] = {3: [plan, send]}
+REMADE: dict[int, list[Table]] = {3: [plan, send, redemption]}
 """those that it changed"""
 
 __all__ = [

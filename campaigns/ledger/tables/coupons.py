@@ -1,6 +1,7 @@
 """Codes and redemptions of coupons."""
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     ForeignKeyConstraint,
@@ -42,6 +43,7 @@ redemption = Table(
     number("at"),
     number("recorded_at"),
     number("reversed_at", null=True),
+    Column("reserved", BigInteger, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("order_id", "coupon", name="redemption_by_order"),
     ForeignKeyConstraint(["code"], ["code.code"], name="redemption_of_a_code"),
     CheckConstraint("discount >= 0", name="discount_not_negative"),

@@ -63,15 +63,19 @@ FORGED_ROWS = {
     "outcome_known": "INSERT INTO outcome VALUES ('p1', 's9', 'perhaps', '', 0)",
     "code_for_one_send": "INSERT INTO code VALUES ('A-2', 'c1', 's1', 0)",
     "code_of_a_pool": "INSERT INTO code VALUES ('A-2', 'c9', NULL, 0)",
-    "one_live_redemption": f"INSERT INTO redemption VALUES ('o2', {USED}, NULL, 0, 0, 0, NULL)",
+    "one_live_redemption": f"INSERT INTO redemption VALUES ('o2', {USED}, NULL, 0, 0, 0, NULL, 0)",
     "one_live_redemption_a_code": (
-        f"INSERT INTO redemption VALUES ('o2', {OTHER}, 'A-1', 0, 0, 0, NULL)"
+        f"INSERT INTO redemption VALUES ('o2', {OTHER}, 'A-1', 0, 0, 0, NULL, 0)"
     ),
-    "redemption_of_a_code": f"INSERT INTO redemption VALUES ('o2', {OTHER}, 'A-9', 0, 0, 0, NULL)",
+    "redemption_of_a_code": (
+        f"INSERT INTO redemption VALUES ('o2', {OTHER}, 'A-9', 0, 0, 0, NULL, 0)"
+    ),
     "redemption_of_a_campaign": (
-        "INSERT INTO redemption VALUES ('o2', 'c1', 'bob', '', '24', NULL, 0, 0, 0, NULL)"
+        "INSERT INTO redemption VALUES ('o2', 'c1', 'bob', '', '24', NULL, 0, 0, 0, NULL, 0)"
     ),
-    "discount_not_negative": f"INSERT INTO redemption VALUES ('o2', {OTHER}, NULL, -1, 0, 0, NULL)",
+    "discount_not_negative": (
+        f"INSERT INTO redemption VALUES ('o2', {OTHER}, NULL, -1, 0, 0, NULL, 0)"
+    ),
     "place_from_one": "INSERT INTO token VALUES ('ann', 'sms', 0, 's1', 0)",
     "event_known": "INSERT INTO plan_event VALUES (1, 'p1', 'perhaps', '', '', 0)",
     "feedback_known": "INSERT INTO feedback VALUES ('a', 'e1', 's1', 'perhaps', 0, 0)",
@@ -104,7 +108,7 @@ def forge(url, folder, name):
             connection.execute(text("INSERT INTO plan VALUES ('p1', 'o', '24', 'live', 1, 0)"))
             connection.execute(text("INSERT INTO pool VALUES ('c1', 0)"))
             connection.execute(text("INSERT INTO code VALUES ('A-1', 'c1', 's1', 0)"))
-            used = f"INSERT INTO redemption VALUES ('o1', {USED}, 'A-1', 0, 0, 0, NULL)"
+            used = f"INSERT INTO redemption VALUES ('o1', {USED}, 'A-1', 0, 0, 0, NULL, 0)"
             connection.execute(text(used))
         with ledger.writing() as connection:
             if name in FORGED_SENDS:
