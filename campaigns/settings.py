@@ -2,7 +2,7 @@
 
 import re
 from datetime import time, timedelta
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -76,6 +76,12 @@ class CampaignSettings(BaseModel):
     """The From of every message."""
     public_url: str = "http://127.0.0.1:8000"
     """Where members reach the unsubscribe page."""
+    double_opt_in: frozenset[Literal["email", "sms", "push"]] = frozenset()
+    """Channels on which an imported yes, or one of the preferences, counts once it is confirmed."""
+    opt_in_wording: Annotated[str, Field(min_length=1, max_length=2000)] = (
+        "Yes, I agree to get offers from this shop. I can stop them at any time."
+    )
+    """What members confirm; kept with each of their answers."""
     feedback: dict[str, ProviderSettings] = {}
     """Who may tell what became of messages: name → scheme and what proves it."""
 

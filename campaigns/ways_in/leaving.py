@@ -51,8 +51,8 @@ def routes(composition: Composition) -> APIRouter:
         if found is None:
             raise unknown()
         if found.stopped:
-            return shown("page.html", words, title=words["done"], said=words["stopped"])
-        return shown("page.html", words, title=words["leave"], leave=found.channels)
+            return shown(words, title=words["done"], said=words["stopped"])
+        return shown(words, title=words["leave"], leave=found.channels)
 
     @router.post("/u/{token}", include_in_schema=False)
     def act(
@@ -77,16 +77,16 @@ def routes(composition: Composition) -> APIRouter:
         if found is None:
             raise unknown()
         if found.stopped:
-            return shown("page.html", words, title=words["done"], said=words["stopped"])
+            return shown(words, title=words["done"], said=words["stopped"])
         said = {"title": words["done"], "said": words["saved"]}
-        return shown("page.html", words, **said, leave=found.channels)
+        return shown(words, **said, leave=found.channels)
 
     return router
 
 
-def shown(name: str, words: Mapping[str, str], **facts: object) -> HTMLResponse:
+def shown(words: Mapping[str, str], **facts: object) -> HTMLResponse:
     """A page that no cache keeps."""
-    return HTMLResponse(page(name, words, **facts), headers=_HEADERS)
+    return HTMLResponse(page(words, **facts), headers=_HEADERS)
 
 
 @contextmanager

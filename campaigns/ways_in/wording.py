@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 ENGLISH: Mapping[str, str] = {
     "lang": "en",
@@ -65,12 +65,12 @@ def _weight(text: str) -> float:
         return 0.0
 
 
-def page(name: str, words: Mapping[str, str], **facts: object) -> str:
+def page(words: Mapping[str, str], **facts: object) -> str:
     """A whole page, everything escaped."""
-    return _pages().get_template(name).render(words=words, **facts)
+    return _template().render(words=words, **facts)
 
 
 @cache
-def _pages() -> Environment:
-    folder = Path(__file__).parent.parent / "templates"
-    return Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
+def _template() -> Template:
+    source = (Path(__file__).parent.parent / "templates" / "page.html").read_text(encoding="utf-8")
+    return Environment(autoescape=True, undefined=StrictUndefined).from_string(source)

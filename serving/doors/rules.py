@@ -53,6 +53,8 @@ RULES: dict[str, Rule] = {
     "GET /readyz": _PROBE,
     "GET /u/{token}": _PAGE,
     "POST /u/{token}": _PAGE,
+    "GET /c/{token}": _PAGE,
+    "POST /c/{token}": _PAGE,
     "GET /docs": _PAGE,
     "GET /docs/oauth2-redirect": _PAGE,
     "GET /redoc": _PAGE,
