@@ -21,6 +21,8 @@ from recsys.errors import LedgerError
 from recsys.ids import stable_hash
 
 _SYSTEM = "system"
+_PASSED = "passed"
+"""under which a connection keeps the instant that its transaction passed the gate with"""
 PAST = "epoch "
 """begins the names under which `meta` keeps the epochs that a restore ended"""
 
@@ -45,7 +47,11 @@ class Ledger:
     def writing(self) -> Iterator[Connection]:
         """A transaction that holds SQLite's write lock from its first statement on."""
         with _reached(), writing(self.engine) as connection:
+            connection.info.pop(_PASSED, None)
             yield connection
+            hi = connection.info.pop(_PASSED, None) if connection.in_transaction() else None
+        if hi is not None:
+            self.mark.ahead(self.epoch, hi)
 
     def highest_instant(self) -> datetime:
         """The latest instant this ledger has seen; a clock never starts before it."""
@@ -66,7 +72,7 @@ class Ledger:
         trace: TracebackType | None,
     ) -> None:
         if kind is None and self.mark.in_use:
-            keep_mark(self, at_once=True)
+            keep_mark(self)
         self.close()
 
 
@@ -133,18 +139,18 @@ def wake(ledger: Ledger, *, now: datetime, max_idle_days: float) -> None:
                 "Set the clock right, or wait until it has passed that instant"
             )
         connection.execute(text("UPDATE gate SET hi = :now WHERE hi < :now"), {"now": micros})
-    keep_mark(ledger, at_once=True)
+    keep_mark(ledger)
 
 
-def keep_mark(ledger: Ledger, *, at_once: bool = False) -> None:
-    """Writes down outside the ledger how far it has come; cheap enough after every batch.
+def keep_mark(ledger: Ledger) -> None:
+    """Writes down outside the ledger how far it has come: at the start and the end of a run.
 
-    With `at_once` also if that was done a moment ago: at the end of a run.
+    In between, what passes the gate does so every few seconds.
     """
     with ledger.reading() as connection:
         row = connection.execute(select(gate.c.epoch, gate.c.hi)).one()
     if row.epoch == ledger.epoch:
-        ledger.mark.ahead(row.epoch, row.hi, at_once=at_once)
+        ledger.mark.ahead(row.epoch, row.hi, at_once=True)
 
 
 def past_epochs(connection: Connection) -> frozenset[str]:
@@ -168,6 +174,7 @@ def pass_gate(connection: Connection, ledger: Ledger, now: int) -> None:
     ).first()
     if passed is None:
         raise LedgerError(_why_shut(connection, ledger, now))
+    connection.info[_PASSED] = passed.hi
 
 
 def wait_for_claims(connection: Connection) -> None:

@@ -1,11 +1,13 @@
 """A ledger that is older than its mark is known as such; an honest one never is."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
 from campaigns.instants import to_micros
-from campaigns.ledger.ledger import keep_mark, wake
+from campaigns.ledger.claims import claim
+from campaigns.ledger.ledger import keep_mark, pass_gate, wait_for_claims, wake
 from campaigns.ledger.mark import EVERY, Mark
 from campaigns.ledger.restoring import open_gate, reopen
 from recsys.errors import LedgerError
@@ -72,6 +74,25 @@ def test_two_senders_never_take_the_mark_back(tmp_path):
     assert one.path.read_text() == "e 5\n"
     two.ahead("f", 3)  # a new epoch begins anew
     assert one.path.read_text() == "f 3\n"
+
+
+def test_what_passes_the_gate_marks_itself_once_it_is_committed(ledger_url, tmp_path):
+    path = tmp_path / "ledger.mark"
+    with open_test_ledger(ledger_url, tmp_path) as ledger:
+        for seconds, marked in ((0, 0), (1, 0), (2, 2), (3, 2), (9, 9)):
+            claim(ledger, [], now=NOW + seconds * SECOND, until=NOW + WEEK)
+            assert path.read_text().split()[1] == str(to_micros(NOW + marked * SECOND))
+        with suppress(KeyError), ledger.writing() as connection:
+            pass_gate(connection, ledger, to_micros(NOW + 20 * SECOND))
+            raise KeyError
+        with ledger.writing() as connection:
+            pass_gate(connection, ledger, to_micros(NOW + 20 * SECOND))
+            connection.rollback()
+        with ledger.writing() as connection:
+            wait_for_claims(connection)
+        assert path.read_text().split()[1] == str(to_micros(NOW + 9 * SECOND))
+        claim(ledger, [], now=NOW + 10 * SECOND, until=NOW + WEEK)
+    assert path.read_text().split()[1] == str(to_micros(NOW + 10 * SECOND))
 
 
 @pytest.mark.parametrize("content", ["", "e", "e x\n", "e 1 2\n"])
