@@ -2,9 +2,11 @@
 
 import difflib
 import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -12,6 +14,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from campaigns.settings import CampaignSettings
 from recsys.errors import CampaignError, FilterError
 from recsys.filters import parse
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class _Part(BaseModel):
@@ -96,8 +100,60 @@ class Campaign(_Part):
         return self.model_copy(update=filled)
 
 
-def load_campaign(path: Path) -> Campaign:
-    """The campaign in a YAML file; CampaignError names the file, the line, the key and the mend."""
+@dataclass(frozen=True, slots=True)
+class CampaignFile:
+    """What a YAML file says, and on which line; every complaint names file, line, key and mend."""
+
+    path: Path
+    node: yaml.Node | None
+    data: Mapping[str, Any]
+
+    def checked(
+        self, data: Mapping[str, Any], fields: Collection[str] | None = None
+    ) -> Campaign:  # fmt: skip
+        """The campaign of the file's keys, or of others in their place; CampaignError.
+
+        fields: of which the audience may speak; anything where they are not known.
+        """
+        campaign = self.validated(Campaign, data)
+        if fields is not None and campaign.audience is not None:
+            try:
+                parse(campaign.audience).check(fields)
+            except FilterError as error:
+                raise CampaignError(f"{self.place(['audience'])}: {error}") from None
+        return campaign
+
+    def validated(self, model: type[_Model], data: Mapping[str, Any]) -> _Model:
+        """An object of the model; CampaignError."""
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            problems = [self._problem(dict(one), model) for one in error.errors()]
+            raise CampaignError("\n".join(dict.fromkeys(problems))) from None
+
+    def place(self, where: Sequence[int | str]) -> str:
+        """FILE:LINE of the innermost key of the place that the file has."""
+        return f"{self.path}:{_line(self.node, where)}"
+
+    def _problem(self, error: dict[str, Any], model: type[BaseModel]) -> str:
+        where = [part for at, part in enumerate(error["loc"]) if not _is_branch(at, error["loc"])]
+        name = ".".join(str(part) for part in where)
+        place = self.place(where)
+        if error["type"] == "extra_forbidden":
+            known = [*model.model_fields, *Template.model_fields, *FromCampaign.model_fields]
+            near = difflib.get_close_matches(str(where[-1]), known, 1, 0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+            return f"{place}: unknown key '{name}'; {hint}"
+        if error["type"] == "missing":
+            return f"{place}: the key '{name}' is missing"
+        if error["type"] == "timezone_aware":
+            return f"{place}: '{name}' needs a time zone, such as 2017-12-01T09:00:00Z"
+        message = error["msg"].removeprefix("Value error, ")
+        return f"{place}: {name + ': ' if name else ''}{message}"
+
+
+def read_file(path: Path) -> CampaignFile:
+    """A YAML file of keys; CampaignError says what else it is."""
     try:
         source = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -111,36 +167,32 @@ def load_campaign(path: Path) -> Campaign:
         raise CampaignError(f"The campaign file {path} is not YAML: {error}") from None
     if not isinstance(data, dict):
         raise CampaignError(f"The campaign file {path} must hold keys, such as campaign and budget")
-    try:
-        return Campaign.model_validate(data)
-    except ValidationError as error:
-        problems = [_problem(path, node, dict(one)) for one in error.errors()]
-        raise CampaignError("\n".join(dict.fromkeys(problems))) from None
+    return CampaignFile(path, node, data)
 
 
-def _problem(path: Path, node: yaml.Node | None, error: dict[str, Any]) -> str:
-    where = [part for part in error["loc"] if not _is_branch(part)]
-    name = ".".join(str(part) for part in where)
-    place = f"{path}:{_line(node, where)}"
-    if error["type"] == "extra_forbidden":
-        known = [*Campaign.model_fields, *Template.model_fields, *FromCampaign.model_fields]
-        near = difflib.get_close_matches(str(where[-1]), known, 1, 0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
-        return f"{place}: unknown key '{name}'; {hint}"
-    if error["type"] == "missing":
-        return f"{place}: the key '{name}' is missing"
-    if error["type"] == "timezone_aware":
-        return f"{place}: '{name}' needs a time zone, such as 2017-12-01T09:00:00Z"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{place}: {name + ': ' if name else ''}{message}"
+def load_campaign(path: Path, fields: Collection[str] | None = None) -> Campaign:
+    """The campaign in a YAML file; CampaignError names the file, the line, the key and the mend.
+
+    fields: of which the audience may speak; anything where they are not known.
+    """
+    file = read_file(path)
+    if "schedule" in file.data:
+        raise CampaignError(
+            f"{file.place(['schedule'])}: a campaign with a schedule is planned when it is due, by "
+            "`campaigns run`; to plan it now, give starts_at and ends_at in its place"
+        )
+    return file.checked(file.data, fields)
 
 
-def _is_branch(part: int | str) -> bool:
-    """Pydantic puts the tried branch of `coupons` into the place."""
+def _is_branch(at: int, where: Sequence[int | str]) -> bool:
+    """Pydantic puts the tried branch of `coupons` and of `schedule` into the place."""
+    part = where[at]
+    if at and where[at - 1] == "schedule":
+        return True
     return isinstance(part, str) and (part == "FromCampaign" or "[" in part)
 
 
-def _line(node: yaml.Node | None, where: list[int | str]) -> int:
+def _line(node: yaml.Node | None, where: Sequence[int | str]) -> int:
     """Line of the innermost key of the place that the file has."""
     line = 1
     for part in where:

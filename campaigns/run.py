@@ -1,13 +1,15 @@
 """The two steps of a campaign, joined from their parts: plan it, send it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from campaigns.account import Account, Assumed
+from campaigns.approval import awaited
 from campaigns.audience import Tables
 from campaigns.channels.outbox import Outbox
 from campaigns.decide import make_plans
@@ -34,6 +36,7 @@ from campaigns.settings import CampaignSettings
 from campaigns.share import share_out
 from campaigns.shop import audience_members, campaign_coupons, check_coupons, issue_limits, renderer
 from campaigns.weigh import Draft, weigh
+from recsys.errors import CampaignError
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +74,24 @@ def plan_campaign(composition: Composition, campaign: Campaign) -> tuple[Plan, b
 
 
 def plan_together(
-    composition: Composition, campaigns: Sequence[Campaign], *, budget: float | None = None
+    composition: Composition,
+    campaigns: Sequence[Campaign],
+    *,
+    budget: float | None = None,
+    among: Mapping[str, Collection[str]] = MappingProxyType({}),
+    by: str = "",
+    replace: bool = True,
 ) -> list[tuple[Plan, bool]]:
     """Decides, writes the plans, makes each the live one of its occasion.
 
-    budget: money that all of them may spend together, what they spent so far included. The second
-    value is False where this very plan was registered before.
+    budget: money that all of them may spend together, what they spent so far included. among:
+    occasion → the only members that it is for. by: who plans. Without `replace`, an occasion that
+    ever had a plan keeps it. The second value is False where the plan was not registered now.
     """
-    draft = _draft(composition, campaigns)
     settings, now, folder = composition.settings, composition.now(), composition.plans
     total = None if budget is None else money(budget, settings)
     with composition.open_ledger() as ledger:
+        draft = _draft(composition, campaigns, ledger, among)
         release_expired(ledger, composition.dataset(), now=now)
         weighed = weigh(draft.drafts, ledger, plans=folder, settings=settings, now=now)
         spare = left(ledger, draft.merged)
@@ -93,7 +103,10 @@ def plan_together(
         done = []
         for plan, one, purses in zip(made, draft.drafts, draft.purses, strict=True):
             write_plan(plan, one.campaign, folder)
-            new = register_plan(plan, one.campaign, ledger, purses=purses, folder=folder, now=now)
+            new = register_plan(
+                plan, one.campaign, ledger, purses=purses, folder=folder, now=now, by=by,
+                replace=replace,
+            )  # fmt: skip
             done.append((plan, new))
     return done
 
@@ -116,10 +129,10 @@ def what_if(
     A budget is the campaign's own where there is one campaign, otherwise that of all together,
     within each one's own.
     """
-    draft = _draft(composition, campaigns)
     settings, now = composition.settings, composition.now()
     asked = [money(budget, settings) for budget in budgets]
     with composition.open_ledger() as ledger:
+        draft = _draft(composition, campaigns, ledger)
         weighed = weigh(
             draft.drafts, ledger, plans=composition.plans, settings=settings, now=now, keep=False
         )
@@ -152,7 +165,17 @@ class _Drafts:
         return sum(self.merged[name] - spare[name] for name in names)
 
 
-def _draft(composition: Composition, campaigns: Sequence[Campaign]) -> _Drafts:
+def check_campaign(composition: Composition, campaign: Campaign, ledger: Ledger) -> None:
+    """CampaignError or FilterError for what keeps it from being planned, whatever is due beside."""
+    _draft(composition, [campaign], ledger)
+
+
+def _draft(
+    composition: Composition,
+    campaigns: Sequence[Campaign],
+    ledger: Ledger,
+    among: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> _Drafts:
     settings, now, dataset = composition.settings, composition.now(), composition.dataset()
     issues = issue_limits(dataset)
     drafts, purses = [], []
@@ -163,7 +186,9 @@ def _draft(composition: Composition, campaigns: Sequence[Campaign]) -> _Drafts:
         _try_template(campaign)
         coupons = campaign_coupons(campaign, dataset)
         check_coupons(campaign, coupons, dataset, now=now)
-        members = audience_members(campaign, dataset, now=now)
+        members = audience_members(campaign, dataset, ledger=ledger, now=now)
+        only = among.get(campaign.occasion)
+        members = [one for one in members if only is None or one in only]
         drafts.append(Draft(campaign, composition.offers(campaign, coupons, now), members))
         purses.append(purse_limits(campaign, coupons, issues=issues, settings=settings))
     return _Drafts(drafts, purses)
@@ -184,9 +209,19 @@ def _try_template(campaign: Campaign) -> None:
 
 
 def send_plan(composition: Composition, plan_id: str) -> SendReport:
-    """Sends what is left of a plan through the outbox."""
+    """Sends what is left of a plan; CampaignError for one that waits for approval."""
+    ended = send_or_wait(composition, plan_id)
+    if isinstance(ended, str):
+        raise CampaignError(ended)
+    return ended
+
+
+def send_or_wait(composition: Composition, plan_id: str) -> SendReport | str:
+    """Sends what is left of a plan through the outbox, or tells why it may not be sent yet."""
     plan = read_plan(plan_id, composition.plans)
     with composition.open_ledger() as ledger:
+        if (why := _held_back(composition, plan, ledger)) is not None:
+            return why
         return send(
             plan,
             ledger,
@@ -197,6 +232,13 @@ def send_plan(composition: Composition, plan_id: str) -> SendReport:
             rng=np.random.default_rng(),
             reserving=read_definition(plan, composition.plans).discount_budget is not None,
         )
+
+
+def _held_back(composition: Composition, plan: Plan, ledger: Ledger) -> str | None:
+    """Why a plan may not be sent yet; None if it may, or if its window is over and it is closed."""
+    if plan.rows.is_empty() or composition.now() > plan.rows["send_not_after"][0]:
+        return None
+    return awaited(plan, ledger, composition.settings)
 
 
 def plan_renderer(composition: Composition, plan: Plan, ledger: Ledger) -> Render:

@@ -1,6 +1,7 @@
 """What an operator may set for campaigns."""
 
 import re
+from collections.abc import Mapping
 from datetime import time, timedelta
 from typing import Annotated, Literal, Self
 
@@ -14,7 +15,7 @@ from pydantic import (
 )
 
 from campaigns.instants import DAY
-from campaigns.policy.cap import Cap
+from campaigns.policy.cap import Cap, ChannelCap
 from campaigns.policy.quiet_hours import QuietHours, known_zone
 from campaigns.ways_in.feedback.provider import ProviderSettings
 
@@ -45,6 +46,10 @@ class CampaignSettings(BaseModel):
     """Share that is never sent to, for campaigns that do not say; a new share draws anew."""
     min_gap_days: Annotated[float, Field(ge=7)] = 7
     """From the end of one push to the start of the next; the schema itself holds 7."""
+    cap: Literal["rolling", "week"] = "rolling"
+    """`week`: two calendar weeks of the member, and 26 h between, are enough as well."""
+    channel_caps: Mapping[str, ChannelCap] = {}
+    """Further caps of single channels: {"sms": {"most": 1, "days": 30}}."""
     call_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
     """A call that has not begun this long after its claim is not made."""
     max_idle_days: Annotated[float, Field(ge=1)] = 35
@@ -59,6 +64,12 @@ class CampaignSettings(BaseModel):
     """So much longer, at both ends, are the quiet hours of those members."""
     in_flight: Annotated[int, Field(ge=1, le=64)] = 64
     """Claims of one sender at a time: what a kill leaves unknown at most."""
+    approval_over_pushes: Annotated[int, Field(ge=0)] | None = None
+    """A plan of more pushes is sent once a second person approved it; None: any plan is sent."""
+    approval_over_cost: Annotated[float, Field(ge=0)] | None = None
+    """Likewise, a plan whose pushes cost more."""
+    test_sends_a_day: Annotated[int, Field(ge=0)] = 20
+    """Messages of `campaigns test-send` within 24 hours."""
     minor_units: Annotated[int, Field(ge=1)] = 100
     """Smallest coins in one unit of the shop's currency."""
     margin_rate: Annotated[float, Field(gt=0, le=1)] = 0.25
@@ -92,9 +103,23 @@ class CampaignSettings(BaseModel):
         return QuietHours(self.quiet_from, self.quiet_until, self.quiet_zone, margin)
 
     @property
-    def cap(self) -> Cap:
+    def frequency_cap(self) -> Cap:
         """How often a member is pushed to."""
-        return Cap(gap=int(self.min_gap_days * DAY), zone=self.quiet_zone)
+        return Cap(
+            gap=int(self.min_gap_days * DAY),
+            weeks=self.cap == "week",
+            zone=self.quiet_zone,
+            channels=self.channel_caps,
+        )
+
+    @model_validator(mode="after")
+    def _caps_agree(self) -> Self:
+        if self.cap == "week" and self.min_gap_days > 7:
+            raise ValueError(
+                "cap 'week' lets two pushes be less than 7 days apart, min_gap_days asks for more; "
+                "leave one of them out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _leaves_time_to_send(self) -> Self:

@@ -1,14 +1,15 @@
 """A campaign seen through a dataset: its coupons, its members, its messages."""
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
 
-from campaigns.audience import Tables, in_audience, member_table
+from campaigns.audience import Tables, asks_for_pushes, in_audience, member_table, with_pushes
 from campaigns.definition import Campaign, FromCampaign
 from campaigns.ledger.identity import Identity
+from campaigns.ledger.ledger import Ledger
 from campaigns.message import PLACE, Message, render
 from campaigns.showcase import coupon_scope, showcase
 from recsys.errors import CampaignError
@@ -96,17 +97,36 @@ def issue_limits(dataset: Tables) -> dict[str, int]:
     return {str(coupon): int(limit) for coupon, limit in coupons.iter_rows()}
 
 
-def audience_members(campaign: Campaign, dataset: Tables, *, now: datetime) -> list[str]:
-    """The ids of the campaign's audience, sorted."""
-    members = member_table(dataset, now=now)
-    rule = None if campaign.audience is None else parse(campaign.audience)
-    passing = members.filter(pl.Series(in_audience(members, rule)))
+def audience_members(
+    campaign: Campaign, dataset: Tables, *, ledger: Ledger, now: datetime
+) -> list[str]:
+    """The ids of the campaign's audience, sorted; CampaignError if it is nobody."""
+    members, passing = _audience(campaign, dataset, ledger, now)
     if passing.is_empty():
         raise CampaignError(
             f"Nobody of {len(members):,} members is in the audience of '{campaign.campaign}'; "
             "loosen its filter"
         )
     return [str(member) for member in passing["member_id"].to_list()]
+
+
+def some_of_audience(
+    campaign: Campaign, dataset: Tables, wanted: Collection[str], *, ledger: Ledger, now: datetime
+) -> set[str]:
+    """Those of the wanted members who are in the campaign's audience; possibly none."""
+    _, passing = _audience(campaign, dataset, ledger, now)
+    return set(wanted).intersection(passing["member_id"].to_list())
+
+
+def _audience(
+    campaign: Campaign, dataset: Tables, ledger: Ledger, now: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """All members, and those of the audience."""
+    members = member_table(dataset, now=now)
+    rule = None if campaign.audience is None else parse(campaign.audience)
+    if asks_for_pushes(rule):
+        members = with_pushes(members, ledger, now=now)
+    return members, members.filter(pl.Series(in_audience(members, rule)))
 
 
 def renderer(

@@ -58,42 +58,66 @@ def _carry(connection: Connection, one: Carried, source: str) -> Fate:
     if connection.execute(_FLYING, {"person": one.person, "contact": one.contact}).first():
         return "in_flight"
     at = to_micros(one.sent_at)
-    person = _next(connection, "person", one.person, at)
-    contact = _next(connection, "contact", one.contact, at)
+    ends = end_of(connection, "person", one.person), end_of(connection, "contact", one.contact)
+    later = [end is not None and (end.until is None or end.until < at) for end in ends]
     link(
         connection,
-        {"key": one.key, "source": source, "channel": one.channel, "person": one.person,
-         "contact": one.contact, "at": at, "until": at, "pseq": person[0],
-         "pprev_until": person[1], "cseq": contact[0], "cprev_until": contact[1]},
-    )  # fmt: skip
+        key=one.key,
+        source=source,
+        channel=one.channel,
+        who=(one.person, one.contact),
+        after=(ends[0] if later[0] else None, ends[1] if later[1] else None),
+        at=at,
+        until=at,
+    )
     return "new"
 
 
-def _next(connection: Connection, unit: str, who: str, at: int) -> tuple[int | None, int | None]:
-    """The place of a link that ends at an instant, and the end of the one before it."""
+@dataclass(frozen=True, slots=True)
+class End:
+    """Of a chain: its last link; of one without links, the place before the first."""
+
+    seq: int = 0
+    until: int | None = None
+    week: int | None = None
+
+
+def end_of(connection: Connection, unit: str, who: str) -> End | None:
+    """Of the chain of a `person` or a `contact`; None for nobody."""
     if not who:
-        return None, None
-    seq, until = end_of(connection, unit, who)
-    if until is not None and until >= at:
-        return None, None
-    return seq + 1, until
-
-
-def end_of(connection: Connection, unit: str, who: str) -> tuple[int, int | None]:
-    """The last link of a chain of a `person` or a `contact`, and its end; 0 and None if none."""
+        return None
     row = connection.execute(_LAST[unit], {"who": who}).first()
-    return (0, None) if row is None else (row[0], row[1])
+    return End() if row is None else End(*row)
 
 
-def link(connection: Connection, values: dict[str, object]) -> None:
-    """One carried row as it is; the schema holds that it continues its chains."""
-    connection.execute(_INSERT, values)
+def link(
+    connection: Connection,
+    *,
+    key: str,
+    source: str,
+    channel: str,
+    who: tuple[str, str],
+    after: tuple[End | None, End | None],
+    at: int,
+    until: int,
+) -> None:
+    """One carried row of a person and a contact, after the ends of their chains; None: not in it.
+
+    The schema holds that it continues them.
+    """
+    row: dict[str, object] = {"key": key, "source": source, "channel": channel, "at": at,
+                              "until": until, "person": who[0], "contact": who[1]}  # fmt: skip
+    for prefix, end in zip("pc", after, strict=True):
+        row[f"{prefix}seq"] = None if end is None else end.seq + 1
+        row[f"{prefix}prev_until"] = None if end is None else end.until
+        row[f"{prefix}prev_week"] = None if end is None else end.week
+    connection.execute(_INSERT, row)
 
 
 _LAST = {
     unit: text(
-        f"SELECT {unit[0]}seq, until FROM send WHERE {unit} = :who AND {unit[0]}seq IS NOT NULL"
-        f" ORDER BY {unit[0]}seq DESC LIMIT 1"
+        f"SELECT {unit[0]}seq, until, week FROM send"
+        f" WHERE {unit} = :who AND {unit[0]}seq IS NOT NULL ORDER BY {unit[0]}seq DESC LIMIT 1"
     )
     for unit in ("person", "contact")
 }
@@ -104,8 +128,8 @@ _FLYING = text(
 )
 _INSERT = text("""
 INSERT INTO send (send_id, try, plan_id, occasion, campaign, channel, person, contact, ghost, cost,
-                  state, at, until, pseq, pprev_until, cseq, cprev_until)
+                  state, at, until, pseq, pprev_until, pprev_week, cseq, cprev_until, cprev_week)
 SELECT :key, 1 + COALESCE((SELECT MAX(try) FROM send WHERE send_id = :key), 0),
        '', :source, '', :channel, :person, :contact, 0, 0,
-       'carry', :at, :until, :pseq, :pprev_until, :cseq, :cprev_until
+       'carry', :at, :until, :pseq, :pprev_until, :pprev_week, :cseq, :cprev_until, :cprev_week
 """)

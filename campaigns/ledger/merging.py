@@ -6,7 +6,7 @@ from typing import Literal
 from sqlalchemy import Connection, text
 
 from campaigns.instants import to_micros
-from campaigns.ledger.carry import NEVER, end_of, link
+from campaigns.ledger.carry import NEVER, End, end_of, link
 from campaigns.ledger.ledger import Ledger, wait_for_claims
 from campaigns.ledger.saying import say
 from campaigns.ledger.suppressions import bar
@@ -60,15 +60,17 @@ def _why_not(connection: Connection, merged: str, survivor: str) -> Merged | Non
 
 def _carry(connection: Connection, merged: str, survivor: str, at: int) -> None:
     """The merged one's chain ends for good; the survivor's goes on from the later end."""
-    gone_seq, gone = end_of(connection, "person", merged)
-    seq, until = end_of(connection, "person", survivor)
-    common = {"source": SOURCE, "channel": "", "contact": "", "at": at, "cseq": None,
-              "cprev_until": None}  # fmt: skip
-    ended = {"key": f"merge-gone-{merged}", "person": merged, "until": NEVER}
-    link(connection, common | ended | {"pseq": gone_seq + 1, "pprev_until": gone})
-    if gone is not None and (until is None or gone > until):
-        kept = {"key": f"merge-kept-{merged}", "person": survivor, "until": gone}
-        link(connection, common | kept | {"pseq": seq + 1, "pprev_until": until})
+    gone, kept = (end_of(connection, "person", person) or End() for person in (merged, survivor))
+    _link(connection, f"merge-gone-{merged}", merged, gone, at=at, until=NEVER)
+    if gone.until is not None and (kept.until is None or gone.until > kept.until):
+        _link(connection, f"merge-kept-{merged}", survivor, kept, at=at, until=gone.until)
+
+
+def _link(connection: Connection, key: str, person: str, end: End, *, at: int, until: int) -> None:
+    link(
+        connection, key=key, source=SOURCE, channel="", who=(person, ""), after=(end, None),
+        at=at, until=until,
+    )  # fmt: skip
 
 
 _MERGE = text(

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, insert, text
 from campaigns.instants import from_micros, to_micros
 from campaigns.ledger import tables
 from campaigns.ledger.calls import Claim
-from campaigns.ledger.chains import Link, last_link, link
+from campaigns.ledger.chains import LINK_COLUMNS, Link, last_link, link
 from campaigns.ledger.ledger import Ledger, pass_gate, wait_for_claims
 from campaigns.ledger.standing import look_up
 from campaigns.ledger.tokens import free_place, free_tokens, held_tokens, take_tokens
@@ -145,7 +145,9 @@ def _take(
         "week": links["p"].week,
     }
     chained = {
-        name: n for prefix, made in links.items() for name, n in made.columns(prefix).items()
+        name.format(prefix): cell
+        for prefix, made in links.items()
+        for name, cell in zip(LINK_COLUMNS, made.cells(), strict=True)
     }
     connection.execute(insert(tables.send).values(values | chained))
     return Slot(from_micros(until), True)

@@ -84,7 +84,7 @@ def routes(composition: Composition) -> APIRouter:
             now = composition.now()
             wake(ledger, now=now, max_idle_days=settings.max_idle_days)
             until = now + timedelta(seconds=settings.call_seconds)
-            found = take_slot(ledger, push, cap=settings.cap, now=now, until=until)
+            found = take_slot(ledger, push, cap=settings.frequency_cap, now=now, until=until)
         if isinstance(found, Barred):
             return _refusal(found)
         return PushAnswer(push_id=body.push_id, until=found.until, new=found.new)
