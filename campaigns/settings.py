@@ -3,7 +3,9 @@
 import re
 from collections.abc import Mapping
 from datetime import time, timedelta
+from email.utils import parseaddr
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -14,7 +16,10 @@ from pydantic import (
     model_validator,
 )
 
+from campaigns.channels.settings import Provider, check_mailbox, is_own
 from campaigns.instants import DAY
+from campaigns.ledger.identity import ChannelName
+from campaigns.links import check_shop_url
 from campaigns.policy.cap import Cap, ChannelCap
 from campaigns.policy.quiet_hours import QuietHours, known_zone
 from campaigns.ways_in.feedback.provider import ProviderSettings
@@ -83,11 +88,11 @@ class CampaignSettings(BaseModel):
     """Assumed share of those orders that would not have been placed without it."""
     kept_slot_chance: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Assumed chance that a push of a live plan, for which a member's slot is kept, is sent."""
-    sender: str = "Your shop <shop@example.invalid>"
+    sender: Annotated[str, AfterValidator(check_mailbox)] = "Your shop <shop@example.invalid>"
     """The From of every message."""
     public_url: str = "http://127.0.0.1:8000"
     """Where members reach the unsubscribe page."""
-    double_opt_in: frozenset[Literal["email", "sms", "push"]] = frozenset()
+    double_opt_in: frozenset[ChannelName] = frozenset()
     """Channels on which an imported yes, or one of the preferences, counts once it is confirmed."""
     opt_in_wording: Annotated[str, Field(min_length=1, max_length=2000)] = (
         "Yes, I agree to get offers from this shop. I can stop them at any time."
@@ -95,6 +100,14 @@ class CampaignSettings(BaseModel):
     """What members confirm; kept with each of their answers."""
     feedback: dict[str, ProviderSettings] = {}
     """Who may tell what became of messages: name → scheme and what proves it."""
+    shop_url: Annotated[str | None, AfterValidator(check_shop_url)] = None
+    """A product's page, with {product_id} in it, for campaigns that do not say."""
+    channels: Mapping[ChannelName, Provider] = {}
+    """Who carries the messages of a channel; the folder outbox for those that are not named."""
+
+    def provider(self, channel: ChannelName) -> Provider:
+        """Who carries the messages of a channel."""
+        return self.channels.get(channel) or Provider()
 
     @property
     def quiet_hours(self) -> QuietHours:
@@ -130,3 +143,28 @@ class CampaignSettings(BaseModel):
                 "to send in; shorten the quiet hours or the margin"
             )
         return self
+
+    @model_validator(mode="after")
+    def _channels_fit(self) -> Self:
+        for name, provider in self.channels.items():
+            if provider.scheme.startswith("smtp") and name != "email":
+                raise ValueError(f"channel {name} cannot go to a mail server; name a webhook")
+            if provider.seconds >= self.call_seconds:
+                raise ValueError(
+                    f"channel {name} may take {provider.seconds:g} seconds for a call, and "
+                    f"call_seconds is {self.call_seconds:g}; make the first less"
+                )
+            if not provider.is_here:
+                self._can_be_answered(name)
+        return self
+
+    def _can_be_answered(self, channel: str) -> None:
+        """Messages that leave the machine name the shop, and a way out that works from there."""
+        public = urlsplit(self.public_url)
+        if is_own(public.hostname) or public.scheme != "https":
+            raise ValueError(
+                f"messages of channel {channel} leave this machine, and their unsubscribe links "
+                f"would lead to {self.public_url}; set public_url to an https:// address of yours"
+            )
+        if channel == "email" and parseaddr(self.sender)[1].endswith((".invalid", "@invalid")):
+            raise ValueError(f"mail from {self.sender} would reach nobody; set sender")

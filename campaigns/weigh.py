@@ -126,8 +126,6 @@ def _check(drafts: Sequence[Draft], now: datetime, gap: timedelta) -> None:
                 f"The window of campaign '{one.campaign}' ended at "
                 f"{words(to_micros(one.ends_at))}; move starts_at and ends_at"
             )
-    if len({one.channel for one in campaigns}) > 1:
-        raise CampaignError("Campaigns of several channels cannot share slots; plan them apart")
     first = min(campaigns, key=lambda one: one.ends_at)
     last = max(campaigns, key=lambda one: one.starts_at)
     if last.starts_at - first.ends_at >= gap:

@@ -1,13 +1,14 @@
 """POST and DELETE /v1/pushes: another sender takes a member's slot under the common cap."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from campaigns.answering import answering
+from campaigns.ledger.identity import ChannelName
 from campaigns.ledger.ledger import wake
 from campaigns.ledger.pushes import Barred, Push, drop_slot, take_slot
 from campaigns.run import Composition
@@ -38,7 +39,7 @@ class PushBody(BaseModel):
     push_id: Id
     """yours; makes asking again harmless"""
     member_id: Id
-    channel: Literal["email", "sms", "push"]
+    channel: ChannelName
     source: Id
     """the name of the system that sends it"""
     consent: bool = True

@@ -10,9 +10,8 @@ from typing import TypeVar
 
 from campaigns.consent import Reject
 from campaigns.csv_file import rows_of
-from campaigns.ledger.identity import Identity, normalise
+from campaigns.ledger.identity import CHANNELS, Identity, normalise
 
-CHANNELS = ("email", "sms", "push")
 BATCH = 5_000
 
 T = TypeVar("T")

@@ -20,8 +20,8 @@ class ProviderSettings:
     """One provider, as the operator writes it down."""
 
     scheme: Scheme
-    secret: str = ""
-    """file in the home, of mode 600: one secret or public key a line, any of which may sign"""
+    secret_file: str = ""
+    """in the home, of mode 600: one secret or public key a line, any of which may sign"""
     topics: tuple[str, ...] = ()
     """for sns: the topics that are ours, by their ARN"""
     url: str = ""
@@ -66,12 +66,12 @@ def _provider(name: str, one: ProviderSettings, *, folder: Path, public_url: str
 
 
 def _secrets(name: str, one: ProviderSettings, folder: Path) -> tuple[str, ...]:
-    if not one.secret:
+    if not one.secret_file:
         raise SettingsError(
-            f"Feedback provider '{name}' needs secret: a file in {folder}, of mode 600, with what "
+            f"Feedback provider '{name}' needs secret_file: in {folder}, of mode 600, with what "
             f"the provider shows for scheme {one.scheme}"
         )
-    path = folder / one.secret
+    path = folder / one.secret_file
     try:
         if path.stat().st_mode & 0o077:
             raise SettingsError(f"{path} can be read by others; run: chmod 600 {path}")

@@ -11,7 +11,7 @@ from campaigns.ledger.calls import Claimed
 from campaigns.ledger.carry import Carried, carry
 from campaigns.ledger.claims import claim
 from campaigns.ledger.ledger import wake
-from campaigns.ledger.settling import give_back, settle
+from campaigns.ledger.settling import Ends, give_back, settle
 from campaigns.verify import verify
 from tests.campaigns.kit import NOW, WEEK, a_claim, consenting, live_plan, open_test_ledger
 
@@ -58,7 +58,7 @@ def test_the_same_push_again_adds_nothing(ledger):
 def test_a_push_before_the_end_of_a_chain_is_kept_and_moves_nothing(ledger):
     ann = consenting(ledger, "ann")
     answer = take(ledger, a_claim(live_plan(ledger, "a"), ann))
-    settle(ledger, [answer], "accepted", ended=NOW)
+    settle(ledger, [Ends([answer], "accepted", NOW)])
     assert carry(ledger, [carried(ann, NOW - 2 * DAY)], source="x") == ["new"]
     assert verify(ledger).breaches == ()  # what the ledger did not know then, it did not break
     wake(ledger, now=NOW + WEEK, max_idle_days=35)

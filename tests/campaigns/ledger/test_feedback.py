@@ -16,7 +16,7 @@ from campaigns.ledger.ledger import wake
 from campaigns.ledger.plans import UNLIMITED, assign_arms
 from campaigns.ledger.purses import discount_purse
 from campaigns.ledger.redemptions import Use, redeem, reverse
-from campaigns.ledger.settling import give_back, settle
+from campaigns.ledger.settling import Ends, give_back, settle
 from campaigns.verify import verify
 from tests.campaigns.kit import NOW, WEEK, a_claim, consenting, live_plan, open_test_ledger
 
@@ -76,7 +76,7 @@ def row_of(ledger, answer):
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_has_its_consequence_and_the_slot_stays(ledger, plan, kind):
     who, answer = call(ledger, plan)
-    settle(ledger, [answer], "accepted", ended=NOW)
+    settle(ledger, [Ends([answer], "accepted", NOW)])
     assert used(ledger) == TAKEN
     heard = say(ledger, answer, kind)
     assert (heard.new, heard.known, heard.strange) == (1, 0, 0)
@@ -90,7 +90,7 @@ def test_each_kind_has_its_consequence_and_the_slot_stays(ledger, plan, kind):
 
 def test_what_is_unknown_and_was_delivered_is_accepted(ledger, plan):
     _, answer = call(ledger, plan)
-    settle(ledger, [answer], "unknown", ended=NOW)
+    settle(ledger, [Ends([answer], "unknown", NOW)])
     say(ledger, answer, "delivered")
     assert row_of(ledger, answer) == (("accepted", 0, 1, 1), ("accepted", "accepted"))
 
@@ -98,11 +98,11 @@ def test_what_is_unknown_and_was_delivered_is_accepted(ledger, plan):
 def test_the_code_of_a_bounce_goes_back_once_and_to_somebody_else(ledger, plan):
     add_codes(ledger, {"SAVE-1": "c1"}, now=NOW)
     _, first = call(ledger, plan, coded=True)
-    settle(ledger, [first], "accepted", ended=NOW)
+    settle(ledger, [Ends([first], "accepted", NOW)])
     say(ledger, first, "bounced")
     _, second = call(ledger, plan, "bob", coded=True)
     assert second.code == "SAVE-1"
-    settle(ledger, [second], "accepted", ended=NOW)
+    settle(ledger, [Ends([second], "accepted", NOW)])
     say(ledger, first, "failed", "unregistered")
     assert used(ledger) == TAKEN
     assert verify(ledger).breaches == ()
@@ -110,7 +110,7 @@ def test_the_code_of_a_bounce_goes_back_once_and_to_somebody_else(ledger, plan):
 
 def test_a_coupon_that_bounced_is_no_right_any_more(ledger, plan):
     _, answer = call(ledger, plan)
-    settle(ledger, [answer], "accepted", ended=NOW)
+    settle(ledger, [Ends([answer], "accepted", NOW)])
     assert "c1" in holding(ledger, "ann").sent
     say(ledger, answer, "bounced")
     assert "c1" not in holding(ledger, "ann").sent
@@ -121,7 +121,7 @@ def test_a_coupon_that_bounced_is_no_right_any_more(ledger, plan):
 
 def test_what_was_redeemed_was_received_whatever_the_provider_says(ledger, plan):
     _, answer = call(ledger, plan)
-    settle(ledger, [answer], "accepted", ended=NOW)
+    settle(ledger, [Ends([answer], "accepted", NOW)])
     redeem(ledger, Use("o-1", "c1", 100, NOW, member_id="ann"), limit=None, now=NOW)
     before = used(ledger)
     say(ledger, answer, "bounced")
@@ -133,7 +133,7 @@ def test_what_was_redeemed_was_received_whatever_the_provider_says(ledger, plan)
 
 def test_a_bounce_bars_the_week_and_the_address_for_good(ledger, plan):
     who, answer = call(ledger, plan)
-    settle(ledger, [answer], "accepted", ended=NOW)
+    settle(ledger, [Ends([answer], "accepted", NOW)])
     say(ledger, answer, "failed")
     other = live_plan(ledger, "b")
     (soon,) = claim(ledger, [a_claim(other, who)], now=NOW, until=NOW + MINUTE)
@@ -171,7 +171,7 @@ def dump(ledger):
 def test_rates_tell_a_breaker_what_each_channel_came_to(ledger, plan):
     for number, kind in enumerate(["delivered", "bounced", "complained", None]):
         _, answer = call(ledger, plan, f"m{number}")
-        settle(ledger, [answer], "accepted", ended=NOW)
+        settle(ledger, [Ends([answer], "accepted", NOW)])
         if kind:
             say(ledger, answer, kind)
             say(ledger, answer, kind, at=NOW + MINUTE)
@@ -209,7 +209,7 @@ def test_early_twice_and_in_any_order_they_end_the_same(ledger_url, tmp_path):
             before, (who, answer) = used(ledger), call(ledger, plan, f"m{next(numbers)}")
             for step in steps:
                 if step in ("accepted", "unknown"):
-                    settle(ledger, [answer], step, ended=NOW)
+                    settle(ledger, [Ends([answer], step, NOW)])
                 else:
                     say(ledger, answer, step)
             after = used(ledger)

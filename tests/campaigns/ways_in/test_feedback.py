@@ -32,9 +32,9 @@ from tests.campaigns.ways_in.providers import (
 pytestmark = pytest.mark.anyio
 AT = NOW + timedelta(minutes=1)
 FEEDBACK = {
-    "push": {"scheme": "standard", "secret": "push.key"},
-    "grid": {"scheme": "sendgrid", "secret": "grid.key"},
-    "sms": {"scheme": "twilio", "secret": "sms.key", "url": CALLBACK},
+    "push": {"scheme": "standard", "secret_file": "push.key"},
+    "grid": {"scheme": "sendgrid", "secret_file": "grid.key"},
+    "sms": {"scheme": "twilio", "secret_file": "sms.key", "url": CALLBACK},
     "ses": {"scheme": "sns", "topics": [TOPIC]},
 }
 SIGNED = {
@@ -295,12 +295,12 @@ async def test_while_a_secret_is_exchanged_both_hold(shop, sent):
 @pytest.mark.parametrize(
     ("told", "secret", "mode", "says"),
     [
-        ({"scheme": "standard", "secret": "none"}, "", 0o600, "There is no file"),
-        ({"scheme": "standard", "secret": "s"}, "", 0o600, "is empty"),
-        ({"scheme": "standard", "secret": "s"}, WHSEC, 0o644, "chmod 600"),
-        ({"scheme": "standard", "secret": "s"}, "?", 0o600, "not base64"),
-        ({"scheme": "sendgrid", "secret": "s"}, "AAAA", 0o600, "no verification key"),
-        ({"scheme": "twilio"}, "", 0o600, "needs secret"),
+        ({"scheme": "standard", "secret_file": "none"}, "", 0o600, "There is no file"),
+        ({"scheme": "standard", "secret_file": "s"}, "", 0o600, "is empty"),
+        ({"scheme": "standard", "secret_file": "s"}, WHSEC, 0o644, "chmod 600"),
+        ({"scheme": "standard", "secret_file": "s"}, "?", 0o600, "not base64"),
+        ({"scheme": "sendgrid", "secret_file": "s"}, "AAAA", 0o600, "no verification key"),
+        ({"scheme": "twilio"}, "", 0o600, "needs secret_file"),
         ({"scheme": "sns"}, "", 0o600, "needs topics"),
     ],
 )

@@ -16,7 +16,7 @@ from campaigns.ledger.erasing import erase
 from campaigns.ledger.ledger import wake
 from campaigns.ledger.merging import merge
 from campaigns.ledger.plans import assign_arms
-from campaigns.ledger.settling import settle
+from campaigns.ledger.settling import Ends, settle
 from campaigns.verify import verify
 from campaigns.ways_in.merges import import_merges, merge_members
 from recsys.errors import LedgerError
@@ -45,7 +45,7 @@ def take(ledger, who, now=NOW, campaign="24"):
 def push(ledger, who, now=NOW, campaign="24"):
     answer = take(ledger, who, now, campaign)
     assert isinstance(answer, Claimed), answer
-    settle(ledger, [answer], "accepted", ended=now)
+    settle(ledger, [Ends([answer], "accepted", now)])
 
 
 def join(ledger, merged="old", survivor="new", now=NOW + MINUTE):
@@ -131,7 +131,7 @@ def test_while_a_call_is_in_flight_nobody_is_merged(ledger):
     old = consenting(ledger, "old")
     answer = take(ledger, old)
     assert join(ledger) == "in_flight"
-    settle(ledger, [answer], "accepted", ended=NOW)
+    settle(ledger, [Ends([answer], "accepted", NOW)])
     assert join(ledger) == "new"
 
 
@@ -201,7 +201,7 @@ def test_whoever_is_merged_no_person_is_pushed_to_twice_a_week(tmp_path_factory,
             else:
                 answer = take(ledger, people[one], now, f"c{number}")
                 if isinstance(answer, Claimed):
-                    settle(ledger, [answer], "accepted", ended=now)
+                    settle(ledger, [Ends([answer], "accepted", now)])
                     last = max((pushed[m] for m in same[one] if m in pushed), default=None)
                     assert last is None or now - last >= WEEK
                     pushed[one] = now

@@ -169,7 +169,7 @@ def test_of_many_at_once_one_gets_the_slot(client, shop):
 
 def test_a_channels_own_cap_counts_them_too(ledger):
     consenting(ledger, "ann")
-    cap = Cap(channels={"email": ChannelCap(1, 30)})
+    cap = Cap(channels={"email": ChannelCap(most=1, days=30)})
     assert isinstance(slot(ledger, "p-1", "ann", NOW, cap), Slot)
     wake(ledger, now=NOW + WEEK, max_idle_days=35)
     later = slot(ledger, "p-2", "ann", NOW + WEEK + MINUTE, cap)
