@@ -22,6 +22,7 @@ from campaigns.ledger.identity import ChannelName
 from campaigns.links import check_shop_url
 from campaigns.policy.cap import Cap, ChannelCap
 from campaigns.policy.quiet_hours import QuietHours, known_zone
+from campaigns.ways_in.feedback.provider import ProviderSettings
 
 
 def _time_of_day(value: object) -> object:
@@ -124,6 +125,14 @@ class CampaignSettings(BaseModel):
     """The From of every message."""
     public_url: str = "http://127.0.0.1:8000"
     """Where members reach the unsubscribe page."""
+    double_opt_in: frozenset[ChannelName] = frozenset()
+    """Channels on which an imported yes, or one of the preferences, counts once it is confirmed."""
+    opt_in_wording: Annotated[str, Field(min_length=1, max_length=2000)] = (
+        "Yes, I agree to get offers from this shop. I can stop them at any time."
+    )
+    """What members confirm; kept with each of their answers."""
+    feedback: dict[str, ProviderSettings] = {}
+    """Who may tell what became of messages: name → scheme and what proves it."""
     shop_url: Annotated[str | None, AfterValidator(check_shop_url)] = None
     """A product's page, with {product_id} in it, for campaigns that do not say."""
     channels: Mapping[ChannelName, Provider] = {}
