@@ -15,6 +15,7 @@ from campaigns.consent import import_consent
 from campaigns.definition import load_campaign
 from campaigns.explain import explain_member
 from campaigns.ledger.plans import latest_plan, live_plans
+from campaigns.ledger.preferences import preference
 from campaigns.plan import read_definition, read_plan
 from campaigns.report import check_place, report, show_report, write_page
 from campaigns.run import (
@@ -112,7 +113,8 @@ def send(
         facts = [pages.send_facts(report) for report in reports]
         _print_json({"plans": facts, "waiting": waiting})
     else:
-        pages.show_sends(Console(soft_wrap=True), reports, composition.folder / "outbox")
+        outbox = None if composition.settings.channels else composition.folder / "outbox"
+        pages.show_sends(Console(soft_wrap=True), reports, outbox)
         for why in waiting:
             typer.echo(why)
 
@@ -169,7 +171,14 @@ def show(
 
 
 @app.command()
-def preview(ctx: typer.Context, member: str, plan_id: PlanId = None) -> None:
+def preview(
+    ctx: typer.Context,
+    member: str,
+    plan_id: PlanId = None,
+    language: Annotated[
+        str | None, typer.Option(help="Such as zh; by default the member's own.")
+    ] = None,
+) -> None:
     """Show the message that a member would get. Sends nothing."""
     composition = _composition(ctx)
     plans = [plan_id] if plan_id else _live_or_latest(composition)
@@ -181,7 +190,8 @@ def preview(ctx: typer.Context, member: str, plan_id: PlanId = None) -> None:
             continue
         with composition.open_ledger() as ledger:
             render = plan_renderer(composition, made, ledger)
-            message = render(member, rows[0]["coupon_id"], "preview", "(their address)", None)
+            spoken = language or preference(ledger, member, rows[0]["channel"]).language
+            message = render(member, rows[0]["coupon_id"], "preview", "(their address)", spoken)
         pages.show_message(
             Console(soft_wrap=True), read_definition(made, composition.plans).title, message
         )

@@ -6,11 +6,22 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
+from campaigns.ledger.identity import ChannelName
+from campaigns.links import check_shop_url
 from campaigns.settings import CampaignSettings
 from recsys.errors import CampaignError, FilterError
 from recsys.filters import parse
@@ -28,17 +39,61 @@ class FromCampaign(_Part):
     from_campaign: str
 
 
+class Wording(_Part):
+    """A message in one language. What is left out is built in, or the campaign's own."""
+
+    title: str | None = None
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+
+
+def _tags(languages: object) -> object:
+    """Small letters; YAML reads a bare `no` as a truth value."""
+    if not isinstance(languages, dict):
+        return languages
+    for tag in languages:
+        if not isinstance(tag, str):
+            raise ValueError(f"the language {tag!r} must be in quotes")
+    return {tag.lower(): wording for tag, wording in languages.items()}
+
+
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,8}(-[a-z0-9]{1,8}){0,3}$")]
+"""as in BCP 47, in small letters"""
+
+
 class Template(_Part):
     """Jinja2 sources; what is left out comes from the built-in ones."""
 
     subject: str | None = None
     text: str | None = None
     html: str | None = None
+    languages: Annotated[dict[Language, Wording], BeforeValidator(_tags)] = {}
+    """for members who said so; everyone else gets the parts above"""
 
     @property
     def digest(self) -> str:
         """Hash that plans carry."""
-        return _digest(self.model_dump_json())
+        return _digest(self.model_dump_json(exclude=_unsaid(self, "languages")))
+
+    def in_language(self, language: str | None) -> tuple[str | None, Wording]:
+        """The nearest there is, zh for zh-Hant-TW, and its tag; None: that of everyone else."""
+        tag = (language or "").lower().replace("_", "-")
+        while tag:
+            if tag in self.languages:
+                return tag, self.languages[tag]
+            tag = tag.rpartition("-")[0]
+        return None, Wording(subject=self.subject, text=self.text, html=self.html)
+
+
+class Utm(_Part):
+    """Which parameters links to products carry."""
+
+    source: Annotated[str, Field(min_length=1)]
+    medium: str | None = None
+    """the channel, where absent"""
+    campaign: str | None = None
+    """the campaign's id, where absent"""
 
 
 class Campaign(_Part):
@@ -48,7 +103,7 @@ class Campaign(_Part):
     title: str
     starts_at: AwareDatetime
     ends_at: AwareDatetime
-    channel: Literal["email"] = "email"
+    channel: ChannelName = "email"
     audience: str | None = None
     """filter over members' attributes and their past; without one, everyone"""
     coupons: FromCampaign | Annotated[list[str], Field(min_length=1)]
@@ -64,6 +119,9 @@ class Campaign(_Part):
     margin_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     coupon_value: Annotated[float, Field(ge=0)] | None = None
     template: Template = Template()
+    shop_url: Annotated[str | None, AfterValidator(check_shop_url)] = None
+    """a product's page, with {product_id} in it"""
+    utm: Utm | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -78,7 +136,31 @@ class Campaign(_Part):
                 parse(self.audience)
             except FilterError as error:
                 raise ValueError(str(error)) from error
+        self._check_template()
         return self
+
+    def _check_template(self) -> None:
+        """Mail is text and HTML, in one language; what is short is text alone."""
+        languages = self.template.languages
+        if self.channel == "email":
+            for tag, one in languages.items():
+                if (one.text is None) != (one.html is None):
+                    raise ValueError(
+                        f"template.languages.{tag} needs both text and html, or neither"
+                    )
+        elif any([self.template.html, *(one.html for one in languages.values())]):
+            raise ValueError(f"html is for e-mail; a message by {self.channel} is text alone")
+
+    @property
+    def utm_facts(self) -> dict[str, str]:
+        """Parameters that links to products carry."""
+        if self.utm is None:
+            return {}
+        return {
+            "utm_source": self.utm.source,
+            "utm_medium": self.utm.medium or self.channel,
+            "utm_campaign": self.utm.campaign or self.campaign,
+        }
 
     @property
     def occasion(self) -> str:
@@ -88,13 +170,14 @@ class Campaign(_Part):
     @property
     def digest(self) -> str:
         """Hash of the definition, template left out."""
-        return _digest(self.model_dump_json(exclude={"template"}))
+        unsaid = _unsaid(self, "shop_url", "utm")
+        return _digest(self.model_dump_json(exclude={"template", *unsaid}))
 
     def with_defaults(self, settings: CampaignSettings) -> "Campaign":
         """What the file leaves open, from the settings."""
         filled = {
             name: getattr(settings, name)
-            for name in ("holdout", "margin_rate", "coupon_value")
+            for name in ("holdout", "margin_rate", "coupon_value", "shop_url")
             if getattr(self, name) is None
         }
         return self.model_copy(update=filled)
@@ -140,7 +223,8 @@ class CampaignFile:
         name = ".".join(str(part) for part in where)
         place = self.place(where)
         if error["type"] == "extra_forbidden":
-            known = [*model.model_fields, *Template.model_fields, *FromCampaign.model_fields]
+            parts = (model, Template, Wording, Utm, FromCampaign)
+            known = list(dict.fromkeys(key for part in parts for key in part.model_fields))
             near = difflib.get_close_matches(str(where[-1]), known, 1, 0.5)
             hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
             return f"{place}: unknown key '{name}'; {hint}"
@@ -203,6 +287,11 @@ def _line(node: yaml.Node | None, where: Sequence[int | str]) -> int:
             break
         line, node = found[0].start_mark.line + 1, found[1]
     return line
+
+
+def _unsaid(part: BaseModel, *names: str) -> set[str]:
+    """Keys that came later: where they are not used, a plan of before is still what it was."""
+    return {name for name in names if not getattr(part, name)}
 
 
 def _digest(text: str) -> str:

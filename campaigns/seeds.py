@@ -9,7 +9,6 @@ from pathlib import Path
 
 import polars as pl
 
-from campaigns.channels.outbox import Outbox
 from campaigns.csv_file import rows_of
 from campaigns.definition import Campaign
 from campaigns.ledger.codes import coded_coupons
@@ -54,7 +53,7 @@ def send_tests(composition: Composition, campaign: Campaign, path: Path, *, by: 
     """
     settings, now, dataset = composition.settings, composition.now(), composition.dataset()
     campaign = campaign.with_defaults(settings)
-    campaign = campaign.model_copy(update={"template": whole(campaign.template)})
+    campaign = campaign.model_copy(update={"template": whole(campaign.template, campaign.channel)})
     seeds = list(_seeds(path, campaign, campaign_coupons(campaign, dataset)))
     with composition.open_ledger() as ledger:
         contacts = [ledger.identity.contact(campaign.channel, one.address) for one in seeds]
@@ -65,7 +64,8 @@ def send_tests(composition: Composition, campaign: Campaign, path: Path, *, by: 
         begin_trials(
             ledger, campaign.campaign, keys, by=by, most=settings.test_sends_a_day, now=now
         )
-        channel = Outbox(composition.folder / "outbox", settings.sender)
+        window = campaign.ends_at - campaign.starts_at
+        channel = composition.open_channel(campaign.channel, window=window)
         ended: dict[str, str] = {}
         try:
             for message in messages:

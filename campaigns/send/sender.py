@@ -168,7 +168,7 @@ class _Run:
             [replace(one.claim, coded=True) if one.key in coded else one.claim for one in batch],
             now=self.now(),
             until=self._last_call(),
-            cap=self.settings.cap,
+            cap=self.settings.frequency_cap,
             quiet=self.settings.quiet_hours,
             ends=self.ends,
         )

@@ -6,8 +6,9 @@ from sqlalchemy import insert
 
 from campaigns.audience import audience_fields, member_table
 from campaigns.ledger.claims import claim
-from campaigns.ledger.settling import settle
+from campaigns.ledger.settling import Ends, settle
 from campaigns.ledger.tables import redemption
+from campaigns.message import Product
 from campaigns.shop import audience_members, campaign_coupons, issue_limits
 from campaigns.showcase import showcase
 from recsys.dataset import Dataset
@@ -79,7 +80,7 @@ def test_an_audience_may_ask_for_what_the_ledger_knows(dataset, audience, ledger
               until=NOW + timedelta(minutes=1))[0]
         for member, of in who.items() if member != "m2"
     ]  # fmt: skip
-    settle(ledger, claimed, "accepted", ended=NOW)
+    settle(ledger, [Ends(claimed, "accepted", NOW)])
     facts = {"order_id": "o", "coupon": "c1", "person": who["m1"][0], "send_id": "", "discount": 1,
              "at": 0, "recorded_at": 0}  # fmt: skip
     with ledger.writing() as connection:
@@ -112,8 +113,9 @@ def test_issue_limits_are_those_that_the_coupons_carry(dataset):
 
 def test_a_message_shows_what_the_member_buys_first_and_only_what_the_coupon_is_for(dataset):
     pairs = pl.DataFrame({"member_id": ["m1", "m0", "m0"], "coupon_id": ["c1", "c1", "c2"]})
-    shown = showcase(dataset, pairs, campaign="24", now=NOW)
-    assert shown.products["m1", "c1"][:2] == ["Green tea", "Milk"]
-    assert shown.products["m0", "c2"] == ["Bread"]
+    shown = showcase(dataset, coupons=["c1", "c2"], campaign="24", now=NOW)
+    products = shown.products(pairs)
+    assert products["m1", "c1"] == [Product("tea", "Green tea"), Product("milk", "Milk")]
+    assert products["m0", "c2"] == [Product("bread", "Bread")]
     assert shown.coupon("c1").title == "1 € off drinks"
     assert shown.coupon("c2").title == "Your coupon c2"
