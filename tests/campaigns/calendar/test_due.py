@@ -63,6 +63,7 @@ def test_each_occasion_is_planned_or_missed_and_never_both(
     planned = known - missed
     if planned:
         first = min(planned)  # as texts, and so by their instants
+        assert isinstance(one.schedule, Weekly)
         windows = one.schedule.windows(NOW - 200 * HOUR, now)
         ever = {one.within(window).occasion for window in windows}
         assert known == {occasion for occasion in ever if occasion >= first}
