@@ -1,7 +1,7 @@
 """Imports consent and contact points from a CSV file, row by row, with a reason for each reject."""
 
 import zoneinfo
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -36,10 +36,13 @@ class Imported:
     rejects: tuple[Reject, ...]
 
 
-def import_consent(path: Path, ledger: Ledger, *, now: datetime) -> Imported:
+def import_consent(
+    path: Path, ledger: Ledger, *, now: datetime, double: Collection[str] = ()
+) -> Imported:
     """Adds the file's statements to the ledger; the same file again adds nothing.
 
-    A suppression is never reopened. DataError for a file without the required columns.
+    A suppression is never reopened. double: channels on which a yes counts only once it is
+    confirmed. DataError for a file without the required columns.
     """
     rejects: list[Reject] = []
     new = read = 0
@@ -51,9 +54,9 @@ def import_consent(path: Path, ledger: Ledger, *, now: datetime) -> Imported:
         read += 1
         batch.append(one)
         if len(batch) == _BATCH:
-            new += record(ledger, batch, now=now)
+            new += record(ledger, batch, now=now, double=double)
             batch = []
-    new += record(ledger, batch, now=now)
+    new += record(ledger, batch, now=now, double=double)
     return Imported(new, read - new, tuple(rejects))
 
 

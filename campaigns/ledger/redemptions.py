@@ -255,7 +255,7 @@ _USED = (
 )
 _SENDS = text(
     f"SELECT s.send_id, s.campaign, s.reserved, {_USED} FROM send s WHERE s.person = :person"
-    " AND s.coupon = :coupon AND s.ghost = 0 AND s.state <> 'refused'"
+    " AND s.coupon = :coupon AND s.ghost = 0 AND s.released = 0 AND s.state <> 'refused'"
     " AND NOT EXISTS (SELECT 1 FROM code c WHERE c.send_id = s.send_id) ORDER BY s.at DESC"
 )
 _UNSENT_USE = text(
