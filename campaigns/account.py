@@ -106,7 +106,10 @@ class Account(_Part):
     """first come, first served under the same limits, campaign by campaign"""
     naive_value: float | None = None
     """of all of them, with what keeping slots is worth, as in `value`"""
+    basis: str | None = None
+    """what says which orders come because of a push; None in a plan of an earlier version"""
     assumed: Assumed | None = None
+    """None where it is measured"""
 
     def charges(self, campaign: str, coupon: str, cost: int) -> dict[str, float]:
         """What a push pays for each limit that it uses, in money; a minimum pays it."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from campaigns import account_pages, codes_cli, pages
+from campaigns import account_pages, codes_cli, control_cli, pages
 from campaigns.audience import audience_fields
 from campaigns.calendar import cli as calendar_cli
 from campaigns.consent import import_consent
@@ -40,6 +40,9 @@ app.add_typer(ways_in.app)
 app.command()(calendar_cli.run)
 app.command()(calendar_cli.approve)
 app.command("test-send")(calendar_cli.send_test)
+app.command()(control_cli.pause)
+app.command()(control_cli.resume)
+app.command()(control_cli.cancel)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 PlanId = Annotated[

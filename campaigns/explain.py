@@ -45,6 +45,7 @@ def explain_member(
         person = ledger.identity.person(member)
         outcome = outcomes(ledger, plan.plan_id).get(send_id(plan.occasion, person))
         standing = standings(ledger, definition.channel).get(person)
+    facts["basis"] = plan.account.basis
     facts["to_change"] = _BARRED.get(row["decision"])
     facts["outcome"] = None if outcome is None else ": ".join(dict.fromkeys(outcome))
     facts["consent"] = standing is not None and standing.granted

@@ -23,6 +23,8 @@ class Offers:
     """shape (members, coupons): money off the member's usual order, if it is redeemed"""
     most_off: NDArray[np.float64]
     """shape (coupons,): money off at most, whatever is ordered; inf where nothing limits it"""
+    basis: str
+    """what says which orders come because of a push, in words"""
 
 
 class OfferSource(Protocol):

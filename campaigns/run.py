@@ -40,6 +40,7 @@ from campaigns.share import share_out
 from campaigns.shop import audience_members, campaign_coupons, check_coupons, issue_limits, renderer
 from campaigns.weigh import Draft, weigh
 from recsys.errors import CampaignError
+from recsys.value import assumption
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,9 @@ class Composition:
 
     settings: CampaignSettings
     now: Callable[[], datetime]
-    clock: str
-    """"system", or the name of another clock: a ledger belongs to one of them"""
+    clock: str | None
+    """"system", or the name of another clock: a ledger belongs to one of them; None: it is read,
+    whichever it belongs to"""
     folder: Path
     """holds ledger.db, ledger.key, plans/ and outbox/"""
     dataset: Callable[[], Tables]
@@ -118,8 +120,8 @@ def plan_together(
         if total is not None:
             total = max(0, total - draft.spent(spare))
         shared = with_naive(weighed, share_out(weighed, spare=spare, total=total))
-        assumed = Assumed(incremental_share=settings.incremental_share)
-        made = make_plans(weighed, shared.noting(assumed=assumed), minor_units=settings.minor_units)
+        noted = shared.noting(**_basis(draft.drafts, settings))
+        made = make_plans(weighed, noted, minor_units=settings.minor_units)
         done = []
         for plan, one, purses in zip(made, draft.drafts, draft.purses, strict=True):
             write_plan(plan, one.campaign, folder)
@@ -129,6 +131,14 @@ def plan_together(
             )  # fmt: skip
             done.append((plan, new))
     return done
+
+
+def _basis(drafts: Sequence[Draft], settings: CampaignSettings) -> dict[str, object]:
+    """What the values of all drafts rest on, as the account says it."""
+    basis = drafts[0].source.offers([]).basis
+    share = settings.incremental_share
+    assumed = Assumed(incremental_share=share) if basis == assumption(share) else None
+    return {"basis": basis, "assumed": assumed}
 
 
 @dataclass(frozen=True, slots=True)

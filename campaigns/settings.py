@@ -40,6 +40,34 @@ def _zone(value: str) -> str:
     return value
 
 
+class Breakers(BaseModel):
+    """Shares beyond which a plan is paused by itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    least_calls: Annotated[int, Field(ge=1)] = 50
+    """Fewer calls, or messages, say nothing yet."""
+    errors: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Of the latest 500 calls."""
+    bounces: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Of the plan's messages."""
+    complaints: Annotated[float, Field(gt=0, le=1)] = 0.003
+    """Of the plan's messages; mailbox providers act on 0.3 %."""
+
+
+class Canary(BaseModel):
+    """The first few sends of a large plan, before the rest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    over: Annotated[int, Field(ge=0)] = 10_000
+    """Pushes; smaller plans are sent at once."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """That go first; 1 sends all at once."""
+    minutes: Annotated[float, Field(ge=0)] = 30
+    """After the last of them, for bounces and complaints to come."""
+
+
 class CampaignSettings(BaseModel):
     """Frozen; nested in the one settings object."""
 
@@ -55,6 +83,10 @@ class CampaignSettings(BaseModel):
     """`week`: two calendar weeks of the member, and 26 h between, are enough as well."""
     channel_caps: Mapping[str, ChannelCap] = {}
     """Further caps of single channels: {"sms": {"most": 1, "days": 30}}."""
+    rates: Mapping[str, Annotated[float, Field(gt=0, le=100_000)]] = {}
+    """Calls a second of a channel, over all senders together: {"email": 50}. No limit if absent."""
+    breakers: Breakers = Breakers()
+    canary: Canary = Canary()
     call_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
     """A call that has not begun this long after its claim is not made."""
     max_idle_days: Annotated[float, Field(ge=1)] = 35
@@ -85,7 +117,8 @@ class CampaignSettings(BaseModel):
     """Assumed share of the members who buy in a coupon's scope that use the coupon, where the model
     learned none."""
     incremental_share: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Assumed share of those orders that would not have been placed without it."""
+    """Assumed share of those orders that would not have been placed without it, where no holdout
+    has measured it."""
     kept_slot_chance: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Assumed chance that a push of a live plan, for which a member's slot is kept, is sent."""
     sender: Annotated[str, AfterValidator(check_mailbox)] = "Your shop <shop@example.invalid>"

@@ -17,7 +17,7 @@ from campaigns.ledger.mark import Mark
 from campaigns.ledger.schema import create, migrate
 from campaigns.ledger.store import address_of, assert_durable, engine_at, writing
 from campaigns.ledger.tables import SCHEMA_VERSION, gate, meta
-from recsys.errors import LedgerError
+from recsys.errors import LedgerError, StaleInstantError
 from recsys.ids import stable_hash
 
 _SYSTEM = "system"
@@ -106,12 +106,12 @@ def _reached() -> Iterator[None]:
         ) from error
 
 
-def open_ledger(url: str, key_file: Path, *, clock: str, now: datetime) -> Ledger:
+def open_ledger(url: str, key_file: Path, *, clock: str | None, now: datetime) -> Ledger:
     """The ledger at a URL, made at first use together with its key file.
 
     `clock` names the clock that `now` comes from ("system", or for example "simulated"): a ledger
-    belongs to one clock for good. LedgerError for a store that is unreachable, unsafe, of a newer
-    version, or under another key, normaliser or clock.
+    belongs to one clock for good; None opens it to be read, whichever it has. LedgerError for a
+    store that is unreachable, unsafe or too new, or under another key, normaliser or clock.
     """
     address = address_of(url)
     engine = engine_at(address)
@@ -121,11 +121,12 @@ def open_ledger(url: str, key_file: Path, *, clock: str, now: datetime) -> Ledge
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(7463)"))
             if not inspect(connection).has_table("meta"):
-                identity = _create(connection, key_file, clock=clock, now=now)
+                identity = _create(connection, key_file, clock=clock or _SYSTEM, now=now)
             else:
                 identity = _recognise(connection, key_file, clock=clock)
             epoch = connection.execute(select(gate.c.epoch)).scalar_one()
-        return Ledger(engine, identity, epoch, clock, Mark(key_file.with_suffix(".mark")))
+        mark = Mark(key_file.with_suffix(".mark"))
+        return Ledger(engine, identity, epoch, clock or _SYSTEM, mark)
     except DatabaseError as error:
         engine.dispose()
         shown = address.render_as_string(hide_password=True)
@@ -191,7 +192,7 @@ def pass_gate(connection: Connection, ledger: Ledger, now: int) -> None:
         {"now": now, "epoch": ledger.epoch},
     ).first()
     if passed is None:
-        raise LedgerError(_why_shut(connection, ledger, now))
+        raise _why_shut(connection, ledger, now)
     connection.info[_PASSED] = passed.hi
 
 
@@ -200,17 +201,23 @@ def wait_for_claims(connection: Connection) -> None:
     lock_gate(connection)
 
 
-def _why_shut(connection: Connection, ledger: Ledger, now: int) -> str:
+def _why_shut(connection: Connection, ledger: Ledger, now: int) -> LedgerError:
     row = connection.execute(select(gate.c.epoch, gate.c.hi, gate.c.closed_until)).one()
     if row.epoch != ledger.epoch:
-        return "The ledger has begun a new epoch; start this sender again"
+        return LedgerError("The ledger has begun a new epoch; start this sender again")
     if row.closed_until > now:
-        return f"The ledger is closed for sending until {words(row.closed_until)}"
+        return LedgerError(f"The ledger is closed for sending until {words(row.closed_until)}")
     if now < row.hi - 2 * SECOND:
-        return f"The clock went back to {words(now)}; the ledger has seen {words(row.hi)}"
+        return StaleInstantError(
+            f"The clock went back to {words(now)}; the ledger has seen {words(row.hi)}"
+        )
     if now > row.hi + DAY:
-        return f"The clock leapt from {words(row.hi)} to {words(now)}; start this sender again"
-    return "This machine's clock and the database's differ by more than 2 s; set them right"
+        return LedgerError(
+            f"The clock leapt from {words(row.hi)} to {words(now)}; start this sender again"
+        )
+    return LedgerError(
+        "This machine's clock and the database's differ by more than 2 s; set them right"
+    )
 
 
 def lock_gate(connection: Connection) -> int:
@@ -240,14 +247,14 @@ def _create(connection: Connection, key_file: Path, *, clock: str, now: datetime
     return identity
 
 
-def _recognise(connection: Connection, key_file: Path, *, clock: str) -> Identity:
+def _recognise(connection: Connection, key_file: Path, *, clock: str | None) -> Identity:
     told = {row.name: row.value for row in connection.execute(select(meta.c.name, meta.c.value))}
     version = int(told["schema_version"])
     if version > SCHEMA_VERSION:
         raise LedgerError(
             f"The ledger has version {version}; this program knows {SCHEMA_VERSION}. Upgrade it"
         )
-    if told["clock"] != clock:
+    if clock not in (None, told["clock"]):
         raise LedgerError(
             f"The ledger was made under the {told['clock']} clock and this one is {clock}; "
             "give the simulated one a folder of its own"

@@ -108,8 +108,8 @@ def left(ledger: Ledger, limits: Mapping[str, int]) -> dict[str, int]:
 
 
 def live_plan(ledger: Ledger, occasion: str) -> Registered | None:
-    """The one plan of the occasion that may be sent."""
-    return _find(ledger, "occasion = :key AND state = 'live'", occasion)
+    """The one plan of the occasion that may be sent, now or after a pause."""
+    return _find(ledger, "occasion = :key AND state IN ('live', 'paused')", occasion)
 
 
 def find_plan(ledger: Ledger, plan_id: str) -> Registered | None:
@@ -220,7 +220,7 @@ def _limit(connection: Connection, name: str, cap: int) -> None:
 
 def _replace(connection: Connection, plan: Registered, rows: Sequence[str], at: int) -> None:
     old = connection.execute(
-        text("SELECT plan_id FROM plan WHERE occasion = :o AND state = 'live'"),
+        text("SELECT plan_id FROM plan WHERE occasion = :o AND state IN ('live', 'paused')"),
         {"o": plan.occasion},
     ).scalar()
     if old is None:
@@ -233,7 +233,9 @@ def _replace(connection: Connection, plan: Registered, rows: Sequence[str], at: 
             f"Plan {old} of this occasion has {flying} sends in flight; "
             f"run `campaigns send {old}` to settle them, then plan again"
         )
-    _close(connection, old, rows, outcome="cancelled", reason=f"replaced by {plan.plan_id}", at=at)
+    close_in(
+        connection, old, rows, outcome="cancelled", reason=f"replaced by {plan.plan_id}", at=at
+    )
     connection.execute(text("UPDATE plan SET state = 'replaced' WHERE plan_id = :p"), {"p": old})
 
 
@@ -245,12 +247,13 @@ def close_rows(
         return
     with ledger.writing() as connection:
         wait_for_claims(connection)
-        _close(connection, plan_id, keys, outcome=outcome, reason=reason, at=to_micros(now))
+        close_in(connection, plan_id, keys, outcome=outcome, reason=reason, at=to_micros(now))
 
 
-def _close(
+def close_in(
     connection: Connection, plan_id: str, keys: Sequence[str], *, outcome: str, reason: str, at: int
 ) -> None:
+    """`close_rows` in a transaction that does more, and holds the gate."""
     for start in range(0, len(keys), _ROWS_A_STATEMENT):
         connection.execute(
             asked(connection, {"send_id": TEXT}, _CLOSE),
@@ -323,7 +326,7 @@ def finish(ledger: Ledger, plan_id: str, *, retries: bool) -> bool:
     with ledger.writing() as connection:
         row = connection.execute(
             text(
-                "UPDATE plan SET state = 'done' WHERE plan_id = :p AND state = 'live'"
+                "UPDATE plan SET state = 'done' WHERE plan_id = :p AND state IN ('live', 'paused')"
                 " AND planned_rows = (SELECT COUNT(*) FROM outcome WHERE plan_id = :p)"
                 " AND NOT EXISTS (SELECT 1 FROM send"
                 f"   WHERE plan_id = :p AND state IN ({flying}))"
