@@ -29,6 +29,7 @@ DECISIONS = {
     "already_sent": "got this campaign's push before",
     "no_offer_worth_it": "have no coupon that is worth more than it costs",
     "budget": "would need more budget",
+    "discount_budget": "would need more of the discount budget",
     "coupon_limit": "would need more of their coupons",
     "campaign_limit": "are beyond the campaign's number of sends",
     "minimum": "get none, for the campaign does not run",

@@ -20,13 +20,14 @@ from campaigns.expired import release_expired
 from campaigns.ledger.codes import coded_coupons
 from campaigns.ledger.identity import ChannelName
 from campaigns.ledger.ledger import Ledger, open_ledger
-from campaigns.ledger.plans import left
+from campaigns.ledger.plans import UNLIMITED, left
 from campaigns.ledger.purses import budget_purse
 from campaigns.message import try_out, whole
 from campaigns.naive import with_naive
 from campaigns.offers import Carried, OfferSource
 from campaigns.plan import (
     Plan,
+    affordable,
     money,
     purse_limits,
     read_definition,
@@ -220,8 +221,14 @@ def _draft(
         members = audience_members(campaign, dataset, ledger=ledger, now=now)
         only = among.get(campaign.occasion)
         members = [one for one in members if only is None or one in only]
-        drafts.append(Draft(campaign, composition.valued(campaign, coupons, now), members))
-        purses.append(purse_limits(campaign, coupons, issues=issues, settings=settings))
+        source = composition.valued(campaign, coupons, now)
+        within = affordable(campaign, source.offers([]), settings)
+        each = campaign.max_per_coupon or UNLIMITED
+        paid = [coupon for coupon, most in within.items() if most < each]
+        drafts.append(Draft(campaign, source, members, paid))
+        purses.append(
+            purse_limits(campaign, coupons, issues=issues, affordable=within, settings=settings)
+        )
     return _Drafts(drafts, purses)
 
 

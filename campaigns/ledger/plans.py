@@ -92,19 +92,27 @@ def left(ledger: Ledger, limits: Mapping[str, int]) -> dict[str, int]:
     """How much of each purse could still be taken under these limits.
 
     Of a coupon with codes no more than has free ones; of one that nobody can redeem any more, none.
+    LedgerError for a limit below what is spent.
     """
     with ledger.reading() as connection:
         rows = connection.execute(select(tables.purse)).all()
         most = {coupon_purse(coupon): n for coupon, n in free_codes(connection).items()}
     used = {row.purse: row.used for row in rows}
+    for name, cap in limits.items():
+        _check_spent(name, used.get(name, 0), cap)
     prefix = redeemed_purse("")
     for row in rows:
         if row.used >= row.cap and row.purse.startswith(prefix):
             most[coupon_purse(row.purse.removeprefix(prefix))] = 0
-    return {
-        name: max(0, min(cap - used.get(name, 0), most.get(name, cap)))
-        for name, cap in limits.items()
-    }
+    return {name: min(cap - used.get(name, 0), most.get(name, cap)) for name, cap in limits.items()}
+
+
+def _check_spent(name: str, used: int, cap: int) -> None:
+    if used > cap:
+        raise LedgerError(
+            f"The limit {cap} of '{name}' is below the {used} already spent; raise it, or leave it "
+            "as it was"
+        )
 
 
 def live_plan(ledger: Ledger, occasion: str) -> Registered | None:
@@ -210,9 +218,8 @@ def _limit(connection: Connection, name: str, cap: int) -> None:
     ).first()
     if row is None:
         connection.execute(insert(tables.purse).values(purse=name, live=1, used=0, cap=cap))
-    elif row.used > cap:
-        raise LedgerError(f"The limit {cap} of '{name}' is below the {row.used} already spent")
     else:
+        _check_spent(name, row.used, cap)
         connection.execute(
             text("UPDATE purse SET cap = :cap WHERE purse = :purse"), {"cap": cap, "purse": name}
         )
