@@ -12,13 +12,13 @@ from rich.table import Table
 
 from campaigns.account import amount
 from campaigns.codes import ImportedCodes
-from campaigns.consent import Imported
 from campaigns.definition import Campaign
 from campaigns.message import Message
 from campaigns.plan import Plan
 from campaigns.send import SendReport
 from campaigns.settings import CampaignSettings
 from campaigns.verify import Report
+from campaigns.ways_in.rows import Imported
 
 DECISIONS = {
     "push": "get a push",

@@ -152,11 +152,11 @@ def renderer(
 ) -> Callable[[str, str, str, str, str | None], Message]:
     """Renders (member id, coupon id, send id, address, language) for pairs of member and coupon.
 
-    pairs: in the order of member ids; products are looked up for many at a time, when asked for.
+    Products are looked up for many neighbours at a time, when the first of them is asked for.
     coded: coupons whose messages leave room for a code.
     """
     shown = showcase(dataset, campaign=_scope(campaign), coupons=_coupons(pairs), now=now)
-    given = pairs.select("member_id", "coupon_id").drop_nulls()
+    given = pairs.select("member_id", "coupon_id").drop_nulls().sort("member_id")
     members, utm = given["member_id"], campaign.utm_facts
 
     @lru_cache(maxsize=2)

@@ -27,7 +27,7 @@ def dive(
     once, using = _programs(row, place, choices, rules)
     holds = np.isfinite(room)
     using = using[holds]
-    high = np.ones(len(row))
+    high, still = np.ones(len(row)), np.empty(0, np.int64)
     tried: tuple[int, NDArray[np.int64]] | None = None  # the option that the last step took
     for _ in range(MOST_PROGRAMS):
         found = linprog(
@@ -35,8 +35,11 @@ def dive(
             bounds=np.column_stack([np.zeros(len(row)), high]), method="highs",
         )  # fmt: skip
         if found.x is None:
-            if tried is None:
+            if tried is None and not len(still):
                 return None
+            high[still], still = 1.0, still[:0]
+            if tried is None:
+                continue
             option, others = tried  # it leads nowhere: any but that one
             high[others], high[option], tried = 1.0, 0.0, None
             continue

@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 
 from campaigns import pages
-from campaigns.consent import Imported
 from campaigns.run import Composition
 from campaigns.ways_in.imports import import_contacts, import_pushes, import_suppressions
 from campaigns.ways_in.merges import import_merges, merge_members
 from campaigns.ways_in.restore import restore
+from campaigns.ways_in.rows import Imported
 from recsys.errors import CampaignError
 
 app = typer.Typer()

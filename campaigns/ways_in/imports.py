@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from campaigns.consent import Imported, Reject
 from campaigns.ledger.carry import Carried, carry
 from campaigns.ledger.contacts import Contact, add_contacts, people_at
 from campaigns.ledger.identity import Identity
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.suppressions import Suppression, add_suppressions
 from campaigns.ways_in import rows
-from campaigns.ways_in.rows import BadCellError, Cells, Columns
+from campaigns.ways_in.rows import BadCellError, Cells, Columns, Imported, Reject
 
 SUPPRESSIONS = Columns("suppression file", ("reason",), ("member_id", "channel", "address"))
 CONTACTS = Columns(

@@ -3,11 +3,10 @@
 from datetime import datetime
 from pathlib import Path
 
-from campaigns.consent import Imported, Reject
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.merging import merge
 from campaigns.ways_in import rows
-from campaigns.ways_in.rows import Cells, Columns
+from campaigns.ways_in.rows import Cells, Columns, Imported, Reject
 from recsys.errors import LedgerError
 
 MERGES = Columns("merge file", ("merged", "survivor"), ("source",))

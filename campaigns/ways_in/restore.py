@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from campaigns.consent import Imported
 from campaigns.ledger.restoring import Reopened, open_gate, reopen
 from campaigns.run import Composition
 from campaigns.ways_in.imports import import_pushes
+from campaigns.ways_in.rows import Imported
 
 WEEK = timedelta(days=7)
 

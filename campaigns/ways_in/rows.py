@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from campaigns.consent import Reject
 from campaigns.csv_file import rows_of
 from campaigns.ledger.identity import CHANNELS, Identity, normalise
 
@@ -17,6 +16,24 @@ BATCH = 5_000
 T = TypeVar("T")
 Cells = Mapping[str, str]
 """every column that the file may have; empty where it says nothing"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One row that was left out. It carries no address."""
+
+    row: int
+    column: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """How an import went."""
+
+    new: int
+    known: int
+    rejects: tuple[Reject, ...]
 
 
 class BadCellError(Exception):
@@ -61,7 +78,7 @@ def contact(cells: Cells, identity: Identity) -> tuple[str, str]:
     """The channel, and the hash of the contact point on it."""
     channel = named(cells, "channel")
     if channel not in CHANNELS:
-        raise BadCellError("channel", f"must be one of {', '.join(CHANNELS)}")
+        raise BadCellError("channel", f"unknown; known: {', '.join(CHANNELS)}")
     try:
         normalise(channel, cells["address"])
     except ValueError as error:
