@@ -27,7 +27,7 @@ def dive(
     once, using = _programs(row, place, choices, rules)
     holds = np.isfinite(room)
     using = using[holds]
-    high, still = np.ones(len(row)), np.empty(0, np.int64)
+    high = np.ones(len(row))
     tried: tuple[int, NDArray[np.int64]] | None = None  # the option that the last step took
     for _ in range(MOST_PROGRAMS):
         found = linprog(
@@ -35,11 +35,8 @@ def dive(
             bounds=np.column_stack([np.zeros(len(row)), high]), method="highs",
         )  # fmt: skip
         if found.x is None:
-            if tried is None and not len(still):
-                return None
-            high[still], still = 1.0, still[:0]
             if tried is None:
-                continue
+                return None
             option, others = tried  # it leads nowhere: any but that one
             high[others], high[option], tried = 1.0, 0.0, None
             continue
