@@ -5,7 +5,6 @@ python -m benchmarks.sending.sender URL FOLDER MEMBERS BEGUN
 
 import json
 import sys
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -34,18 +33,19 @@ class Watched(Null):
 def main(url: str, folder: Path, members: int, begun: float) -> None:
     """See above."""
     began = monotonic()
-    plan, channel = make_plan(members), Watched()
+    channel = Watched()
     with open_scratch(url, folder) as ledger:
+        plan = make_plan(members, ledger.identity)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         sys.stdin.readline()
         start = monotonic()
         report = send(
-            replace(plan),
+            plan,
             ledger,
             channel,
             render=render,
-            settings=CampaignSettings(),
+            settings=CampaignSettings.model_validate({"canary": {"share": 1}}),
             now=lambda: NOW + timedelta(seconds=monotonic() - begun),
             rng=np.random.default_rng(),
         )

@@ -55,8 +55,7 @@ def one_run(store: str, members: int, senders: int) -> float:
             _fresh_schema()
             url = f"{POSTGRES}?options=-csearch_path%3D{_SCHEMA}"
         with open_scratch(url, folder) as ledger:
-            plan = make_plan(members)
-            fill(ledger, plan)
+            fill(ledger, make_plan(members, ledger.identity))
         seconds, told = senders_do(url, folder, members, senders)
         with open_scratch(url, folder) as ledger:
             report = verify(ledger)

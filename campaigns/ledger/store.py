@@ -1,5 +1,6 @@
 """The two databases that a ledger may lie in, set up so that they forget nothing."""
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,10 +65,22 @@ def engine_at(address: URL) -> Engine:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that holds SQLite's write lock from its first statement on."""
-    with engine.connect() as plain:
+    with _turn(engine), engine.connect() as plain:
         connection = plain.execution_options(writes=True)
         with connection.begin():
             yield connection
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    """Writers of SQLite wake each other by a lock of the system's: left to itself each looks again
+    after ever longer sleeps. What keeps them apart is SQLite's own lock."""
+    if engine.dialect.name != "sqlite":
+        yield
+        return
+    with Path(f"{engine.url.database}-turn").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 _DURABLE = {
