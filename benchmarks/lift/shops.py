@@ -57,7 +57,7 @@ def shop(kind: Kind, rng: np.random.Generator, *, effect: bool) -> Shop:
     def money(orders: Doubles) -> Doubles:
         of = np.repeat(np.arange(kind.clusters), orders.astype(np.int64))
         each = level[of] * np.exp(rng.normal(0.0, kind.tail, len(of)))
-        return np.bincount(of, each, kind.clusters)
+        return np.bincount(of, each, kind.clusters).astype(np.float64)
 
     before = rng.poisson(rate * LOOKED_BACK).astype(np.float64)
     spent = money(before)

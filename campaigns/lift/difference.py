@@ -60,16 +60,16 @@ def _slopes(within: Doubles, covariates: int) -> Doubles:
     scale[scale <= 0] = np.inf
     of_scale = within[:covariates, :covariates] / np.outer(scale, scale)
     towards = within[:covariates, covariates:] / scale[:, None]
-    return np.linalg.lstsq(of_scale, towards, rcond=1e-9)[0] / scale[:, None]
+    slopes: Doubles = np.linalg.lstsq(of_scale, towards, rcond=1e-9)[0]
+    return slopes / scale[:, None]
 
 
 def _error(treat: Moments, hold: Moments, slopes: Doubles, covariates: int) -> Doubles:
-    variances = [_variance(arm, slopes, covariates) for arm in (treat, hold)]
-    counts = [treat.count, hold.count]
-    both = np.average(variances, axis=0, weights=counts)
-    return np.sqrt(
-        sum(np.maximum(one, both) / n for one, n in zip(variances, counts, strict=True))
-    )
+    one, other = (_variance(arm, slopes, covariates) for arm in (treat, hold))
+    both = (treat.count * one + hold.count * other) / (treat.count + hold.count)
+    squared = np.maximum(one, both) / treat.count + np.maximum(other, both) / hold.count
+    error: Doubles = np.sqrt(squared)
+    return error
 
 
 def _variance(arm: Moments, slopes: Doubles, covariates: int) -> Doubles:
@@ -77,4 +77,5 @@ def _variance(arm: Moments, slopes: Doubles, covariates: int) -> Doubles:
     scatter = arm.scatter
     before, across = scatter[:covariates, :covariates], scatter[:covariates, covariates:]
     left = np.diag(scatter)[covariates:] - (slopes * (2 * across - before @ slopes)).sum(axis=0)
-    return np.maximum(left, 0.0) / max(arm.count - 1, 1)
+    variance: Doubles = np.maximum(left, 0.0) / max(arm.count - 1, 1)
+    return variance

@@ -19,9 +19,7 @@ class Moments:
     """shape (columns, columns)"""
 
     def __add__(self, other: "Moments") -> "Moments":
-        return Moments(
-            self.count + other.count, self.total + other.total, self.cross + other.cross
-        )
+        return Moments(self.count + other.count, self.total + other.total, self.cross + other.cross)
 
     @property
     def mean(self) -> Doubles:
