@@ -13,6 +13,9 @@ from campaigns.consent import import_consent
 from campaigns.definition import load_campaign
 from campaigns.explain import explain_member
 from campaigns.ledger.plans import latest_plan, live_plans
+from campaigns.lift.page import write_lift
+from campaigns.lift.report import lift_report
+from campaigns.lift.spoken import show_lift
 from campaigns.plan import read_definition, read_plan
 from campaigns.report import check_place, report, show_report, write_page
 from campaigns.run import Composition, plan_renderer, plan_together, send_plan, what_if
@@ -144,6 +147,27 @@ def show(
         _print_json(asdict(made))
     else:
         show_report(Console(soft_wrap=True), made, html)
+
+
+@app.command("report")
+def report_lift(
+    ctx: typer.Context,
+    campaigns: Annotated[list[str], typer.Argument(help="The campaigns' names.")],
+    html: Annotated[Path | None, typer.Option(help="Write a page for people.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what campaigns earned, by those who were held out."""
+    composition = _composition(ctx)
+    if html is not None:
+        check_place(html)
+    with _busy("Comparing", as_json):
+        found = lift_report(composition, campaigns)
+        if html is not None:
+            write_lift(found, html)
+    if as_json:
+        _print_json(asdict(found))
+    else:
+        show_lift(Console(soft_wrap=True), found, html)
 
 
 @app.command()

@@ -70,7 +70,7 @@ def planned(arms: Arms, still_open: Iterable[tuple[str, str]]) -> pl.DataFrame:
         )
         .group_by("occasion", "epoch", "person", "cluster", "arm")
         .agg(pl.col("slot").min(), pl.col("first").any())
-        .select(_PEOPLE)
+        .select(*_PEOPLE)
         .sort("occasion", "epoch", "person", "arm")
     )
 
