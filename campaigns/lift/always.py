@@ -27,8 +27,8 @@ SPENT = (1 / 6, 1 / 6, 1 / 6, 1 / 2)
 # Measured, both: `benchmarks.lift.run`, in docs/quality.md
 LEAST_CLUSTERS = 100
 """in each arm; fewer tell nothing"""
-LEAST_EVENTS = 50
-"""orders of the treated, or redemptions for those, through a day; of fewer nothing is told"""
+LEAST_SPENDERS = 50
+"""of the treated, see `spenders`: an outcome that hangs on fewer is not told"""
 
 
 @cache
@@ -56,13 +56,21 @@ def enough(treat: Moments, hold: Moments, start: float) -> bool:
     return min(counts) >= LEAST_CLUSTERS and size_of(*counts) >= start
 
 
+def spenders(arm: Moments, covariates: int) -> Doubles:
+    """How many clusters, all alike, would make each outcome as uneven as it is: (Σ y)² / Σ y².
+
+    Kish's effective number; shape (OUTCOMES,). Profit, which may cancel out, hangs on the revenue.
+    """
+    sums, squares = arm.total[covariates:] ** 2, np.diag(arm.cross)[covariates:]
+    redemptions, orders, revenue, _ = sums / np.where(squares > 0, squares, np.inf)
+    return np.array([redemptions, orders, revenue, revenue])
+
+
 def estimated(
     treat: Moments, hold: Moments, *, start: float, covariates: int
 ) -> tuple[Difference, Doubles]:
-    """Of one day: the difference, and how far to each side of it the truth may lie; inf where too
-    little happened. Columns: what was known before, then OUTCOMES; there must be `enough`."""
+    """Of one day: the difference, and how far to each side of it the truth may lie; inf where that
+    hangs on too few. Columns: what was known before, then OUTCOMES; there must be `enough`."""
     found = difference(treat, hold, covariates=covariates)
-    redeemed, ordered = treat.total[covariates : covariates + 2]
-    happened = np.array([redeemed, ordered, ordered, ordered])
     wide = found.error * reach(found.size, start)
-    return found, np.where(happened >= LEAST_EVENTS, wide, np.inf)
+    return found, np.where(spenders(treat, covariates) >= LEAST_SPENDERS, wide, np.inf)

@@ -56,7 +56,7 @@ def difference(treat: Moments, hold: Moments, *, covariates: int) -> Difference:
 
 def _slopes(within: Doubles, covariates: int) -> Doubles:
     """shape (covariates, outcomes); 0 for what does not vary."""
-    scale = np.sqrt(np.diag(within)[:covariates])
+    scale = np.sqrt(np.diag(within)[:covariates].clip(0))
     scale[scale <= 0] = np.inf
     of_scale = within[:covariates, :covariates] / np.outer(scale, scale)
     towards = within[:covariates, covariates:] / scale[:, None]

@@ -16,7 +16,7 @@ from campaigns.ledger.plans import outcomes as plan_outcomes
 from campaigns.lift.always import (
     DAYS,
     LEAST_CLUSTERS,
-    LEAST_EVENTS,
+    LEAST_SPENDERS,
     LEVEL,
     OUTCOMES,
     enough,
@@ -191,7 +191,7 @@ def _effects(
 ) -> Iterator[Effect]:
     """members: of a cluster, mean; drawn before, so the same in both arms but for chance."""
     found, wide = estimated(treat, hold, start=start, covariates=len(COVARIATES))
-    for at, name in enumerate(OUTCOMES):
+    for at, name in reversed(list(enumerate(OUTCOMES))):  # what matters most first
         if not np.isfinite(wide[at]):
             continue
         middle, far = float(found.effect[at]), float(wide[at])
@@ -226,6 +226,6 @@ def _too_early(some: Sample, days: Sequence[Day], known: _Known) -> str:
     if min(days[0].treated, days[0].held_out) < LEAST_CLUSTERS:
         return "too few members have lived through a day since their slot; look again tomorrow"
     return (
-        "half of the planned members must have lived through a day since their slot, with at "
-        f"least {LEAST_EVENTS} orders of those who were not held out"
+        "half of the planned members must have lived through a day since their slot, and what they "
+        f"did since must not hang on fewer than {LEAST_SPENDERS} of them"
     )
