@@ -165,6 +165,7 @@ def main() -> int:
             f"| {len(some):,} shops with a known effect: all intervals of all days hold it | "
             f"{covered:.1%} | ≥ {COVERED:.0%} |",
             f"| likewise, the profit's by the usual formula | {1 - _mean(some, 'usual'):.1%} | – |",
+            f"| likewise, something is told | {_mean(some, 'shown'):.1%} | – |",
             f"| {len(small):,} shops with about {0.6 * LEAST_CLUSTERS:.0f} held out: a number is "
             f"told | {told:.1%} | 0 |",
             f"| Complete Journey: profit's interval is narrower, mean of 7, 14 and 28 days | "

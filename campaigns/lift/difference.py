@@ -56,12 +56,12 @@ def difference(treat: Moments, hold: Moments, *, covariates: int) -> Difference:
 
 def _slopes(within: Doubles, covariates: int) -> Doubles:
     """shape (covariates, outcomes); 0 for what does not vary."""
-    scale = np.sqrt(np.diag(within)[:covariates].clip(0))
-    scale[scale <= 0] = np.inf
+    spread = np.diag(within)[:covariates]
+    scale = np.sqrt(np.where(spread > 0, spread, np.inf)).astype(np.float64)
     of_scale = within[:covariates, :covariates] / np.outer(scale, scale)
     towards = within[:covariates, covariates:] / scale[:, None]
-    slopes: Doubles = np.linalg.lstsq(of_scale, towards, rcond=1e-9)[0]
-    return slopes / scale[:, None]
+    slopes = np.linalg.lstsq(of_scale, towards, rcond=1e-9)[0] / scale[:, None]
+    return slopes.astype(np.float64)
 
 
 def _error(treat: Moments, hold: Moments, slopes: Doubles, covariates: int) -> Doubles:

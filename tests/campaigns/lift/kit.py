@@ -19,6 +19,8 @@ from tests.campaigns.kit import NOW, Clock, TableOffers, composition, definition
 TIME = pl.Datetime("us", "UTC")
 ORDER = 20.0
 """money of each"""
+LATER = timedelta(minutes=5)
+SENT = NOW + LATER
 
 
 def names(count: int) -> list[str]:
@@ -86,9 +88,10 @@ def a_campaign(**changes: object) -> Campaign:
     return definition(**(facts | changes))
 
 
-def planned_and_sent(shop: Composition, **changes: object) -> str:
-    """The plan's id."""
+def planned_and_sent(shop: Composition, clock: Clock, **changes: object) -> str:
+    """Sent a little later; the plan's id."""
     plan, _ = plan_campaign(shop, a_campaign(**changes))
+    clock.instant += LATER
     send_plan(shop, plan.plan_id)
     return plan.plan_id
 
@@ -126,4 +129,3 @@ def answered(
 def lift_of(shop: Composition, campaign: str = "tea") -> CampaignLift:
     (found,) = lift_report(shop, [campaign]).campaigns
     return found
-

@@ -1,0 +1,430 @@
+"""From plan to report over real ledgers: what is measured, and what is refused."""
+
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from sqlalchemy import text
+
+from campaigns.erasing import forget_member
+from campaigns.ledger.arms import read_arms
+from campaigns.ledger.redemptions import Redemption, Use, redeem, reverse
+from campaigns.lift.report import lift_report
+from campaigns.lift.wording import latest
+from campaigns.plan import read_plan
+from campaigns.run import plan_campaign, send_plan
+from recsys.errors import CampaignError
+from tests.campaigns.kit import NOW, WEEK, Clock
+from tests.campaigns.lift.kit import (
+    LATER,
+    ORDER,
+    SENT,
+    a_campaign,
+    answered,
+    arms_of,
+    lift_of,
+    lift_shop,
+    names,
+    planned_and_sent,
+    say,
+    write_orders,
+)
+
+MEMBERS = 480
+TREBLE = {"treat": 3.0, "holdout": 1.0}.__getitem__
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def shop(tmp_path, clock, ledger_url):
+    """On both databases."""
+    return lift_shop(tmp_path, clock, ledger_url, members=MEMBERS)
+
+
+@pytest.fixture
+def file_shop(tmp_path, clock):
+    return lift_shop(tmp_path, clock, members=MEMBERS)
+
+
+def forge(shop, statement, **values):
+    with shop.open_ledger() as ledger, ledger.writing() as connection:
+        return connection.execute(text(statement), values).rowcount
+
+
+def person(shop, member):
+    with shop.open_ledger() as ledger:
+        return ledger.identity.person(member)
+
+
+def effect(lift, outcome, day):
+    return next(one for one in lift.effects if (one.outcome, one.day) == (outcome, day))
+
+
+def orders_a_member(orders, arms, arm, *, days):
+    """Counted from what was written, for those of an arm."""
+    found = [
+        at for member, at in orders if arms[member] == arm and SENT <= at < SENT + timedelta(days)
+    ]
+    return len(found) / sum(one == arm for one in arms.values())
+
+
+def test_a_known_effect_is_found(shop, clock):
+    planned_and_sent(shop, clock)
+    arms = arms_of(shop, MEMBERS)
+    orders = answered(shop, arms, times=TREBLE)
+    clock.turn(days=40)
+    lift = lift_of(shop).whole
+    assert lift.withheld == []
+    assert (lift.treated.members, lift.held_out.members) == tuple(
+        sum(arm == side for arm in arms.values()) for side in ("treat", "holdout")
+    )
+    assert lift.reached == lift.treated.members
+    assert all(one.holds for one in lift.checks)
+    found = effect(lift, "orders", 28)
+    assert found.planned == pytest.approx(orders_a_member(orders, arms, "treat", days=28))
+    assert found.low < 4.0 < found.high
+    assert found.low > 0
+    assert found.total == pytest.approx(found.effect * lift.treated.members)
+    revenue, profit = effect(lift, "revenue", 28), effect(lift, "profit", 28)
+    assert revenue.effect == pytest.approx(ORDER * found.effect)
+    assert profit.effect == pytest.approx(0.25 * revenue.effect - 0.5)  # what a coupon costs
+    assert profit.low < 0.25 * ORDER * 4 - 0.5 < profit.high
+    week = effect(lift, "orders", 7)
+    assert week.planned == pytest.approx(orders_a_member(orders, arms, "treat", days=7))
+
+
+def test_no_effect_is_not_found(shop, clock):
+    planned_and_sent(shop, clock)
+    answered(shop, arms_of(shop, MEMBERS))
+    clock.turn(days=40)
+    lift = lift_of(shop).whole
+    assert {one.outcome for one in lift.effects} == {"orders", "revenue", "profit"}
+    assert all(one.low < 0 < one.high for one in lift.effects if one.outcome != "profit")
+
+
+def test_what_is_redeemed_costs_its_discount_and_is_undone_with_its_order(shop, clock):
+    planned_and_sent(shop, clock)
+    arms = arms_of(shop, MEMBERS)
+    answered(shop, arms)
+    without = effect_of_profit(shop, clock)
+    pushed = sorted(member for member, arm in arms.items() if arm == "treat")
+    with shop.open_ledger() as ledger:
+        for place, member in enumerate(pushed[:80]):
+            use = Use(f"r{place}", "c1", 200, NOW + timedelta(days=2), member)
+            assert isinstance(redeem(ledger, use, limit=None, now=clock()), Redemption)
+        assert reverse(ledger, "r0", now=clock())
+    lift = lift_of(shop).whole
+    assert not any(one.outcome == "redemptions" and one.day < 3 for one in lift.effects)
+    redeemed = effect(lift, "redemptions", 7)
+    assert redeemed.planned == pytest.approx(79 / len(pushed))
+    mean = latest(lift).planned
+    assert mean == pytest.approx(without - 2.0 * 79 / len(pushed))
+
+
+def effect_of_profit(shop, clock):
+    clock.turn(days=40)
+    return latest(lift_of(shop).whole).planned
+
+
+def test_an_erased_member_is_counted_and_left_out_of_either_arm(shop, clock):
+    planned_and_sent(shop, clock)
+    arms = arms_of(shop, MEMBERS)
+    gone = [
+        sorted(member for member, arm in arms.items() if arm == side)[0]
+        for side in ("treat", "holdout")
+    ]
+    orders = answered(shop, arms, times=TREBLE)
+    clock.turn(days=40)
+    for member in gone:
+        forget_member(shop, member)
+    lift = lift_of(shop).whole
+    assert (lift.treated.erased, lift.held_out.erased) == (1, 1)
+    assert lift.treated.members == sum(arm == "treat" for arm in arms.values())
+    rest = {member: arm for member, arm in arms.items() if member not in gone}
+    kept = [(member, at) for member, at in orders if member in rest]
+    found = effect(lift, "orders", 28)
+    assert found.planned == pytest.approx(orders_a_member(kept, rest, "treat", days=28))
+    assert lift.days[0].treated == lift.treated.clusters - 1
+
+
+def test_a_held_out_member_who_got_a_push_withholds_the_number(shop, clock):
+    planned_and_sent(shop, clock)
+    arms = arms_of(shop, MEMBERS)
+    answered(shop, arms, times=TREBLE)
+    clock.turn(days=40)
+    leaked = min(member for member, arm in arms.items() if arm == "treat")
+    assert forge(
+        shop, "UPDATE assignment SET arm = 'holdout' WHERE person = :p", p=person(shop, leaked)
+    )
+    lift = lift_of(shop).whole
+    assert lift.effects == []
+    assert lift.withheld == [
+        "held out and pushed: 1 contact points that are held out got a push of it"
+    ]
+
+
+def test_a_split_that_chance_does_not_make_withholds_the_number(shop, clock):
+    planned_and_sent(shop, clock)
+    arms = arms_of(shop, MEMBERS)
+    answered(shop, arms, times=TREBLE)
+    clock.turn(days=40)
+    for member in sorted(member for member, arm in arms.items() if arm == "holdout")[:90]:
+        forge(shop, "DELETE FROM outcome WHERE send_id IN (SELECT send_id FROM send"
+              " WHERE person = :p)", p=person(shop, member))  # fmt: skip
+        forge(shop, "DELETE FROM send WHERE person = :p", p=person(shop, member))
+    lift = lift_of(shop).whole
+    assert lift.effects == []
+    assert lift.withheld[0].startswith("sample ratio: ")
+    assert "50.00% were to be" in lift.withheld[0]
+
+
+def test_members_who_share_an_address_are_one_cluster_in_one_arm(tmp_path, clock):
+    """Every tenth shares with the one before."""
+    pairs = {f"n{at:04d}": f"n{at - 1:04d}@example.invalid" for at in range(1, MEMBERS, 10)}
+    shop = lift_shop(tmp_path, clock, members=MEMBERS, shared=pairs)
+    planned_and_sent(shop, clock)
+    arms = arms_of(shop, MEMBERS)
+    assert all(
+        arms[member] == arms[f"n{int(member[1:]) - 1:04d}"]
+        for member in pairs
+        if member in arms and f"n{int(member[1:]) - 1:04d}" in arms
+    )
+    orders = answered(shop, arms, times=TREBLE)
+    clock.turn(days=40)
+    lift = lift_of(shop).whole
+    assert lift.withheld == []
+    assert lift.treated.clusters < lift.treated.members
+    found = effect(lift, "orders", 28)
+    members = len(arms) / (lift.treated.clusters + lift.held_out.clusters)
+    treated = [member for member, arm in arms.items() if arm == "treat"]
+    through = [at for member, at in orders if member in treated and at < SENT + timedelta(28)]
+    assert found.planned == pytest.approx(len(through) / lift.treated.clusters / members)
+    assert found.low < 4.0 < found.high
+
+
+def test_one_address_in_both_arms_withholds_the_number(file_shop, clock):
+    planned_and_sent(file_shop, clock)
+    arms = arms_of(file_shop, MEMBERS)
+    answered(file_shop, arms)
+    clock.turn(days=40)
+    held = min(member for member, arm in arms.items() if arm == "holdout")
+    pushed = min(member for member, arm in arms.items() if arm == "treat")
+    moved = "UPDATE assignment SET contact = (SELECT contact FROM assignment WHERE person = :q) "
+    forge(
+        file_shop,
+        moved + "WHERE person = :p",
+        p=person(file_shop, held),
+        q=person(file_shop, pushed),
+    )
+    assert "in both arms: 1 contact points are in both arms" in lift_of(file_shop).whole.withheld
+
+
+def test_addresses_that_members_came_to_share_withhold_the_number_if_they_are_many(
+    file_shop, clock
+):
+    planned_and_sent(file_shop, clock)
+    arms = arms_of(file_shop, MEMBERS)
+    answered(file_shop, arms, times=TREBLE)
+    clock.turn(days=40)
+    held = sorted(member for member, arm in arms.items() if arm == "holdout")
+    pushed = sorted(member for member, arm in arms.items() if arm == "treat")
+    say(file_shop, {held[0]: f"{pushed[0]}@example.invalid"})
+    lift = lift_of(file_shop).whole
+    assert lift.effects
+    shared = next(one for one in lift.checks if one.name == "shared contact points")
+    assert shared.found == "1 contact points share members with the other arm; 2 may"
+    say(file_shop, {h: f"{p}@example.invalid" for h, p in zip(held[:4], pushed[:4], strict=True)})
+    lift = lift_of(file_shop).whole
+    assert lift.effects == []
+    assert lift.withheld == [
+        "shared contact points: 4 contact points share members with the other arm; 2 may"
+    ]
+
+
+def test_a_new_share_draws_anew_and_what_was_before_is_not_added(file_shop, clock):
+    planned_and_sent(file_shop, clock)
+    arms = arms_of(file_shop, MEMBERS)
+    clock.turn(days=10)
+    week = {"starts_at": clock(), "ends_at": clock() + WEEK}
+    planned_and_sent(file_shop, clock, holdout=0.4, **week)
+    answered(file_shop, arms, days=80)
+    clock.turn(days=80)
+    found = lift_of(file_shop)
+    assert found.whole.effects == []
+    assert found.whole.withheld[0].startswith(
+        "the share held out was changed at 2017-12-11 09:05 UTC, and the arms were drawn anew"
+    )
+    assert len(found.occasions) == 2
+    for occasion in found.occasions:
+        assert occasion.effects == []
+        assert occasion.withheld[0].startswith("arms that changed: ")
+
+
+def test_arms_that_changed_long_ago_are_no_hindrance(file_shop, clock):
+    planned_and_sent(file_shop, clock)
+    arms = arms_of(file_shop, MEMBERS)
+    clock.turn(days=30)
+    week = {"starts_at": clock(), "ends_at": clock() + WEEK}
+    planned_and_sent(file_shop, clock, holdout=0.4, **week)
+    answered(file_shop, arms, days=80)
+    clock.turn(days=80)
+    assert all(occasion.effects for occasion in lift_of(file_shop).occasions)
+
+
+def test_a_member_counts_once_from_the_first_slot_on(file_shop, clock):
+    """Two occasions with the same arms: the whole begins with the first, for all."""
+    planned_and_sent(file_shop, clock)
+    arms = arms_of(file_shop, MEMBERS)
+    orders = answered(file_shop, arms, times=TREBLE, days=60)
+    clock.turn(days=10)
+    planned_and_sent(file_shop, clock, starts_at=clock(), ends_at=clock() + WEEK)
+    second = clock()
+    clock.turn(days=80)
+    found = lift_of(file_shop)
+    assert [one.occasion for one in found.occasions] == [
+        "tea@2017-12-01T09:00:00Z",
+        "tea@2017-12-11T09:05:00Z",
+    ]
+    assert found.whole.treated == found.occasions[0].treated == found.occasions[1].treated
+    whole, first, last = (
+        effect(one, "orders", 28) for one in (found.whole, *found.occasions)
+    )  # fmt: skip
+    assert whole == first
+    later = [at for m, at in orders if arms[m] == "treat" and second <= at < second + timedelta(28)]
+    assert last.planned == pytest.approx(len(later) / found.whole.treated.members)
+    # Both pushes cost; the second one falls into the first one's 28 days.
+    profit = effect(found.whole, "profit", 28)
+    assert profit.planned == pytest.approx(0.25 * ORDER * whole.planned - 2 * 0.5)
+
+
+def test_whoever_was_planned_counts_though_nobody_reached_them(file_shop, clock):
+    plan, _ = plan_campaign(file_shop, a_campaign())
+    arms = arms_of(file_shop, MEMBERS)
+    left = sorted(member for member, arm in arms.items() if arm == "treat")[:50]
+    clock.instant += LATER
+    say(file_shop, {member: f"{member}@example.invalid" for member in left}, "no")
+    send_plan(file_shop, plan.plan_id)
+    answered(file_shop, arms, times=TREBLE)
+    clock.turn(days=40)
+    lift = lift_of(file_shop).whole
+    assert lift.treated.members == sum(arm == "treat" for arm in arms.values())
+    assert lift.reached == lift.treated.members - 50
+
+
+def test_a_plan_that_was_replaced_before_any_of_it_was_sent_counts_nothing(file_shop, clock):
+    plan_campaign(file_shop, a_campaign(title="too many"))
+    clock.instant += LATER
+    planned_and_sent(file_shop, clock, budget=40.0, title="fewer")
+    arms = arms_of(file_shop, MEMBERS)
+    answered(file_shop, arms)
+    clock.turn(days=40)
+    lift = lift_of(file_shop).whole
+    assert lift.treated.members == lift.reached == 80
+
+
+def test_the_ledger_remembers_what_plans_that_went_with_age_had_planned(file_shop, clock):
+    plan = planned_and_sent(file_shop, clock)
+    answered(file_shop, arms_of(file_shop, MEMBERS), times=TREBLE)
+    clock.turn(days=40)
+    before = lift_of(file_shop)
+    for path in file_shop.plans.glob(f"{plan}.*"):
+        path.unlink()
+    assert lift_of(file_shop) == before
+
+
+def test_rows_of_a_live_plan_that_wait_count_as_planned(file_shop, clock):
+    """The first batch is claimed, then the sender stops."""
+    plan, _ = plan_campaign(file_shop, a_campaign())
+    clock.instant += LATER
+    send_plan(file_shop, plan.plan_id)
+    counts = read_plan(plan.plan_id, file_shop.plans).counts()
+    forge(file_shop, "DELETE FROM outcome WHERE send_id IN (SELECT send_id FROM send LIMIT 30)")
+    forge(file_shop, "DELETE FROM send WHERE send_id IN (SELECT send_id FROM send LIMIT 30)")
+    forge(file_shop, "UPDATE plan SET state = 'live'")
+    lift = lift_of(file_shop).whole
+    assert (lift.treated.members, lift.held_out.members) == (counts["push"], counts["held_out"])
+    assert lift.reached < lift.treated.members
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3])
+def test_too_few_held_out_say_so(tmp_path, clock, share):
+    shop = lift_shop(tmp_path, clock, members=300)
+    planned_and_sent(shop, clock, holdout=share)
+    answered(shop, arms_of(shop, 300), times=TREBLE)
+    clock.turn(days=40)
+    lift = lift_of(shop).whole
+    assert lift.effects == []
+    (reason,) = lift.withheld
+    held = lift.held_out.clusters
+    assert reason == (
+        f"{held} contact points are held out and {lift.treated.clusters} are not; below 100 in "
+        "each arm chance rules"
+    )
+
+
+def test_nobody_held_out_says_so(tmp_path, clock):
+    shop = lift_shop(tmp_path, clock, members=120)
+    planned_and_sent(shop, clock, holdout=0.0)
+    assert lift_of(shop).whole.withheld == ["nobody is held out; give the campaign a holdout"]
+
+
+def test_a_dataset_that_ends_before_the_first_day_says_so(file_shop, clock):
+    planned_and_sent(file_shop, clock)
+    clock.turn(days=40)
+    (reason,) = lift_of(file_shop).whole.withheld
+    assert "drain the feed" in reason
+
+
+def test_days_are_told_as_they_pass_and_the_future_is_not_known(file_shop, clock):
+    planned_and_sent(file_shop, clock)
+    answered(file_shop, arms_of(file_shop, MEMBERS), times=TREBLE)
+    told = []
+    for _ in range(30):
+        clock.turn(days=1)
+        told.append({one.day for one in lift_of(file_shop).whole.effects})
+    # The orders of the first day are too few.
+    assert [len(days) for days in told] == [0] * 2 + [1] * 4 + [2] * 7 + [3] * 14 + [4] * 3
+    assert told[-1] == {3, 7, 14, 28}
+
+
+def test_returns_and_own_margins_count(file_shop, clock):
+    planned_and_sent(file_shop, clock)
+    arms = arms_of(file_shop, MEMBERS)
+    answered(file_shop, arms, times=TREBLE)
+    clock.turn(days=40)
+    before = latest(lift_of(file_shop).whole)
+    products = file_shop.folder / "dataset" / "products.parquet"
+    catalogue = pl.read_parquet(products)
+    catalogue.with_columns(margin=pl.lit(7.5)).write_parquet(products)
+    margins = latest(lift_of(file_shop).whole)
+    assert margins.effect + 0.5 == pytest.approx((before.effect + 0.5) * 7.5 / (0.25 * ORDER))
+    after = file_shop.folder / "dataset" / "events" / "after.parquet"
+    some = pl.read_parquet(after)
+    pl.concat([some, some.with_columns(kind=pl.lit("return"))]).write_parquet(after)
+    undone = lift_of(file_shop).whole
+    assert all(abs(one.planned) < 1e-9 for one in undone.effects if one.outcome == "revenue")
+
+
+def test_a_campaign_that_never_was_is_named(file_shop, clock):
+    with pytest.raises(CampaignError, match="Nothing of campaign 'tee' was sent yet; sent: none"):
+        lift_report(file_shop, ["tee"])
+    planned_and_sent(file_shop, clock)
+    with pytest.raises(CampaignError, match="sent: tea"):
+        lift_report(file_shop, ["tee"])
+
+
+def test_campaigns_do_not_see_each_other(file_shop, clock):
+    planned_and_sent(file_shop, clock)
+    clock.turn(days=10)
+    planned_and_sent(file_shop, clock, campaign="milk", starts_at=clock(), ends_at=clock() + WEEK)
+    with file_shop.open_ledger() as ledger:
+        assert len(read_arms(ledger, "milk").claims) == len(read_arms(ledger, "tea").claims)
+        assert {row[1] for row in read_arms(ledger, "milk").plans} == {"milk@2017-12-11T09:05:00Z"}
+    write_orders(file_shop, [(names(1)[0], NOW + timedelta(days=60))], "late")
+    clock.turn(days=60)
+    both = lift_report(file_shop, ["tea", "milk", "tea"]).campaigns
+    assert [one.campaign for one in both] == ["tea", "milk"]
