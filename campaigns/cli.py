@@ -183,7 +183,7 @@ def preview(ctx: typer.Context, member: str, plan_id: PlanId = None) -> None:
             continue
         with composition.open_ledger() as ledger:
             render = plan_renderer(composition, made, ledger)
-            message = render(member, rows[0]["coupon_id"], "preview", "(their address)")
+            message = render(member, rows[0]["coupon_id"], "preview", "(their address)", None)
         pages.show_message(
             Console(soft_wrap=True), read_definition(made, composition.plans).title, message
         )

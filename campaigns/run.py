@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from campaigns.account import Account, Assumed
 from campaigns.audience import Tables
 from campaigns.channels.outbox import Outbox
 from campaigns.decide import make_plans
 from campaigns.definition import Campaign
+from campaigns.expired import release_expired
 from campaigns.ledger.codes import coded_coupons
 from campaigns.ledger.ledger import Ledger, open_ledger
 from campaigns.ledger.plans import left
 from campaigns.ledger.purses import budget_purse
-from campaigns.message import Coupon, Message, render, whole
+from campaigns.message import Coupon, render, whole
 from campaigns.naive import with_naive
 from campaigns.offers import OfferSource
 from campaigns.plan import (
@@ -26,7 +29,7 @@ from campaigns.plan import (
     register_plan,
     write_plan,
 )
-from campaigns.send import SendReport, send
+from campaigns.send import Render, SendReport, send
 from campaigns.settings import CampaignSettings
 from campaigns.share import share_out
 from campaigns.shop import audience_members, campaign_coupons, check_coupons, issue_limits, renderer
@@ -79,6 +82,7 @@ def plan_together(
     settings, now, folder = composition.settings, composition.now(), composition.plans
     total = None if budget is None else money(budget, settings)
     with composition.open_ledger() as ledger:
+        release_expired(ledger, composition.dataset(), now=now)
         weighed = weigh(draft.drafts, ledger, plans=folder, settings=settings, now=now)
         spare = left(ledger, draft.merged)
         if total is not None:
@@ -190,13 +194,13 @@ def send_plan(composition: Composition, plan_id: str) -> SendReport:
             render=plan_renderer(composition, plan, ledger),
             settings=composition.settings,
             now=composition.now,
+            rng=np.random.default_rng(),
+            reserving=read_definition(plan, composition.plans).discount_budget is not None,
         )
 
 
-def plan_renderer(
-    composition: Composition, plan: Plan, ledger: Ledger
-) -> Callable[[str, str, str, str], Message]:
-    """Renders the plan's messages: (member id, coupon id, send id, address) → message."""
+def plan_renderer(composition: Composition, plan: Plan, ledger: Ledger) -> Render:
+    """Renders the plan's messages."""
     return renderer(
         read_definition(plan, composition.plans),
         composition.dataset(),

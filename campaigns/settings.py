@@ -13,6 +13,8 @@ from pydantic import (
     model_validator,
 )
 
+from campaigns.instants import DAY
+from campaigns.policy.cap import Cap
 from campaigns.policy.quiet_hours import QuietHours, known_zone
 
 
@@ -79,6 +81,11 @@ class CampaignSettings(BaseModel):
         """When members are not sent to."""
         margin = timedelta(hours=self.quiet_margin_hours)
         return QuietHours(self.quiet_from, self.quiet_until, self.quiet_zone, margin)
+
+    @property
+    def cap(self) -> Cap:
+        """How often a member is pushed to."""
+        return Cap(gap=int(self.min_gap_days * DAY), zone=self.quiet_zone)
 
     @model_validator(mode="after")
     def _leaves_time_to_send(self) -> Self:

@@ -118,14 +118,16 @@ def renderer(
     public_url: str,
     now: datetime,
     coded: Container[str] = (),
-) -> Callable[[str, str, str, str], Message]:
-    """Renders (member id, coupon id, send id, address) for pairs of member_id and coupon_id.
+) -> Callable[[str, str, str, str, str | None], Message]:
+    """Renders (member id, coupon id, send id, address, language) for pairs of member and coupon.
 
     coded: coupons whose messages leave room for a code.
     """
     shown = showcase(dataset, pairs, campaign=_scope(campaign), now=now)
 
-    def message(member_id: str, coupon_id: str, send_id: str, address: str) -> Message:
+    def message(
+        member_id: str, coupon_id: str, send_id: str, address: str, language: str | None
+    ) -> Message:
         coupon = shown.coupon(coupon_id)
         return render(
             campaign.template,

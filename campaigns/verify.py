@@ -149,7 +149,9 @@ def _held_out(connection: Connection, pushes: Rows) -> Iterator[Breach]:
 def _money(connection: Connection, pushes: Rows) -> Iterator[Breach]:
     taken: Counter[str] = Counter()
     for one in pushes:
-        for _, name, n in purses(one.campaign, one.coupon, one.cost):
+        if one.released:
+            continue
+        for _, name, n in purses(one.campaign, one.coupon, one.cost, one.reserved):
             taken[name] += n
     for use in connection.execute(select(redemption).where(redemption.c.reversed_at.is_(None))):
         for _, name, n in redemption_purses(use.campaign, use.coupon, use.discount):

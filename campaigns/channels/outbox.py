@@ -7,7 +7,7 @@ from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 from pathlib import Path
 
-from campaigns.channels.contract import Delivery
+from campaigns.channels.contract import ACCEPTED, Answer, Delivery
 from campaigns.files import sync_folder, write_whole
 from campaigns.message import Message
 
@@ -22,16 +22,20 @@ class Outbox:
     folder: Path
     sender: str
     idempotent: bool = True
+    lanes: int = 1
 
-    def deliver(self, message: Message, /, *, now: datetime) -> Delivery:
+    def deliver(self, message: Message, /, *, now: datetime) -> Answer:
         """Writes the whole file or none."""
         content = email(message, sender=self.sender, now=now).as_bytes(policy=SMTP)
         write_whole(self.folder / f"{message.send_id}.eml", content)
         try:
             sync_folder(self.folder)
         except OSError:
-            return Delivery.UNKNOWN
-        return Delivery.ACCEPTED
+            return Answer(Delivery.UNKNOWN, "the folder may not have kept it")
+        return ACCEPTED
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def email(message: Message, *, sender: str, now: datetime) -> EmailMessage:

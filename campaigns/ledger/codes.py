@@ -3,13 +3,14 @@
 A claim takes a code in its own transaction, and claims follow one another, so none is given twice.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
 from campaigns.instants import to_micros
+from campaigns.ledger.asked import TEXT, asked, packed
 from campaigns.ledger.ledger import Ledger, wait_for_claims
 
 
@@ -120,10 +121,17 @@ _FREE = text(
 )
 
 
-def take_code(connection: Connection, coupon: str, send_id: str) -> str | None:
-    """A free code of the coupon, now the send's; None where the pool is empty."""
-    taken = connection.execute(_TAKE, {"coupon": coupon, "send_id": send_id}).scalar()
-    return None if taken is None else str(taken)
+def some_codes(connection: Connection, coupon: str, most: int) -> list[str]:
+    """Free codes of a coupon, in their order."""
+    return list(connection.execute(_SOME, {"coupon": coupon, "most": most}).scalars())
+
+
+def take_codes(connection: Connection, taken: Sequence[tuple[str, str]]) -> None:
+    """(code, send id): each free code is now the send's. Claims follow one another."""
+    if taken:
+        connection.execute(
+            asked(connection, {"code": TEXT, "send_id": TEXT}, _TAKE), {"rows": packed(taken)}
+        )
 
 
 def code_of(connection: Connection, send_id: str) -> str | None:
@@ -134,18 +142,20 @@ def code_of(connection: Connection, send_id: str) -> str | None:
     return None if found is None else str(found)
 
 
-def free_code(connection: Connection, send_id: str) -> None:
+def free_codes_of(connection: Connection, send_ids: Sequence[str]) -> None:
     """Back into its pool: nobody has seen it, or else it was redeemed and stays where it is."""
-    connection.execute(
-        text(
-            "UPDATE code SET send_id = NULL WHERE send_id = :send_id AND NOT EXISTS"
-            " (SELECT 1 FROM redemption r WHERE r.code = code.code AND r.reversed_at IS NULL)"
-        ),
-        {"send_id": send_id},
-    )
+    rows = packed([[key] for key in send_ids])
+    connection.execute(asked(connection, {"send_id": TEXT}, _RETURN), {"rows": rows})
 
 
-_TAKE = text(
-    "UPDATE code SET send_id = :send_id WHERE code = (SELECT code FROM code"
-    " WHERE coupon = :coupon AND send_id IS NULL ORDER BY code LIMIT 1) RETURNING code"
+_SOME = text(
+    "SELECT code FROM code WHERE coupon = :coupon AND send_id IS NULL ORDER BY code LIMIT :most"
 )
+_TAKE = """
+UPDATE code SET send_id = (SELECT send_id FROM asked WHERE asked.code = code.code)
+WHERE code IN (SELECT code FROM asked) AND send_id IS NULL
+"""
+_RETURN = """
+UPDATE code SET send_id = NULL WHERE send_id IN (SELECT send_id FROM asked) AND NOT EXISTS
+  (SELECT 1 FROM redemption r WHERE r.code = code.code AND r.reversed_at IS NULL)
+"""

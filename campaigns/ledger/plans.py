@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Table, bindparam, insert, select, text
 
 from campaigns.instants import to_micros
 from campaigns.ledger import tables
+from campaigns.ledger.asked import TEXT, asked, packed
 from campaigns.ledger.codes import free_codes
 from campaigns.ledger.ledger import Ledger, wait_for_claims
 from campaigns.ledger.purses import coupon_purse, redeemed_purse
@@ -228,6 +229,8 @@ def close_rows(
     ledger: Ledger, plan_id: str, keys: Sequence[str], *, outcome: str, reason: str, now: datetime
 ) -> None:
     """An outcome for rows that will not be sent; rows with an outcome or a live try are left."""
+    if not keys:
+        return
     with ledger.writing() as connection:
         wait_for_claims(connection)
         _close(connection, plan_id, keys, outcome=outcome, reason=reason, at=to_micros(now))
@@ -236,16 +239,36 @@ def close_rows(
 def _close(
     connection: Connection, plan_id: str, keys: Sequence[str], *, outcome: str, reason: str, at: int
 ) -> None:
-    if not keys:
-        return
-    statement = text(
-        "INSERT INTO outcome (plan_id, send_id, outcome, reason, at)"
-        " SELECT :plan_id, :key, :outcome, :reason, :at WHERE NOT EXISTS ("
-        " SELECT 1 FROM send WHERE send_id = :key AND plan_id = :plan_id AND state <> 'refused')"
-        " ON CONFLICT DO NOTHING"
-    )
-    common = {"plan_id": plan_id, "outcome": outcome, "reason": reason, "at": at}
-    connection.execute(statement, [common | {"key": key} for key in keys])
+    for start in range(0, len(keys), _ROWS_A_STATEMENT):
+        connection.execute(
+            asked(connection, {"send_id": TEXT}, _CLOSE),
+            {
+                "rows": packed([[key] for key in keys[start : start + _ROWS_A_STATEMENT]]),
+                "plan_id": plan_id,
+                "outcome": outcome,
+                "reason": reason,
+                "at": at,
+            },
+        )
+
+
+_CLOSE = """
+INSERT INTO outcome (plan_id, send_id, outcome, reason, at)
+SELECT :plan_id, a.send_id, :outcome, :reason, :at FROM asked a WHERE NOT EXISTS (
+  SELECT 1 FROM send s WHERE s.send_id = a.send_id AND s.plan_id = :plan_id
+    AND s.state <> 'refused')
+ON CONFLICT DO NOTHING
+"""
+
+
+def count_outcomes(ledger: Ledger, plan_id: str) -> dict[tuple[str, str], int]:
+    """Rows of a plan by (outcome, reason)."""
+    with ledger.reading() as connection:
+        rows = connection.execute(
+            text("SELECT outcome, reason, COUNT(*) FROM outcome WHERE plan_id = :p GROUP BY 1, 2"),
+            {"p": plan_id},
+        )
+        return {(row[0], row[1]): row[2] for row in rows}
 
 
 def outcomes(ledger: Ledger, plan_id: str) -> dict[str, tuple[str, str]]:
@@ -255,17 +278,6 @@ def outcomes(ledger: Ledger, plan_id: str) -> dict[str, tuple[str, str]]:
             text("SELECT send_id, outcome, reason FROM outcome WHERE plan_id = :p"), {"p": plan_id}
         )
         return {row.send_id: (row.outcome, row.reason) for row in rows}
-
-
-def open_tries(ledger: Ledger, plan_id: str) -> dict[str, tuple[int, int]]:
-    """Send id → (try, until) of the plan's sends whose end is not known."""
-    with ledger.reading() as connection:
-        rows = connection.execute(
-            text("SELECT send_id, try, until FROM send"
-                 " WHERE plan_id = :p AND state IN ('attempting', 'unknown')"),
-            {"p": plan_id},
-        )  # fmt: skip
-        return {row[0]: (row[1], row[2]) for row in rows}
 
 
 def sent_already(ledger: Ledger, keys: Sequence[str]) -> set[str]:

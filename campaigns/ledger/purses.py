@@ -1,8 +1,12 @@
 """The purses: their names, what one send or redemption takes from each, and taking it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
 
 from sqlalchemy import Connection, text
+
+from campaigns.ledger.asked import TEXT, asked, packed
 
 Part = tuple[str, str, int]
 """reason when there is too little, purse, how much"""
@@ -47,14 +51,17 @@ def redemption_purses(campaign: str | None, coupon: str, discount: int) -> list[
     return found
 
 
-def purses(campaign: str, coupon: str, cost: int) -> list[Part]:
-    """What one send takes."""
-    return [
+def purses(campaign: str, coupon: str, cost: int, reserved: int = 0) -> list[Part]:
+    """What one send takes; `reserved` is what its redemption may take off an order at most."""
+    parts = [
         ("campaign_limit", campaign_purse(campaign), 1),
         ("coupon_limit", coupon_purse(coupon), 1),
         ("coupon_limit", share_purse(campaign, coupon), 1),
         ("budget", budget_purse(campaign), cost),
     ]
+    if reserved:
+        parts.append(("discount_budget", discount_purse(campaign), reserved))
+    return parts
 
 
 def take(connection: Connection, parts: Sequence[Part]) -> str | None:
@@ -66,13 +73,60 @@ def take(connection: Connection, parts: Sequence[Part]) -> str | None:
 
 
 def put_back(connection: Connection, parts: Sequence[Part]) -> None:
-    """The counterpart of `take`."""
+    """The counterpart of `take`, for what one or more sends or redemptions took."""
+    _add(connection, {name: -n for name, n in _sums(parts).items()})
+
+
+@dataclass(slots=True)
+class Open:
+    """What purses hold while a claim's transaction hands it out; `close` takes it from them."""
+
+    left: dict[str, int]
+    """of purses that exist and are live"""
+    taken: list[Part] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, connection: Connection, names: Iterable[str]) -> Self:
+        """The gate is held: nobody else takes from them meanwhile."""
+        rows = packed([[name] for name in sorted(set(names))])
+        found = connection.execute(asked(connection, {"purse": TEXT}, _LEFT), {"rows": rows})
+        return cls({row.purse: row.rest for row in found})
+
+    def take(self, parts: Sequence[Part]) -> str | None:
+        """All parts or none; the reason of the first that a purse does not hold."""
+        for reason, name, n in parts:
+            if self.left.get(name, -1) < n:
+                return reason
+        for _, name, n in parts:
+            self.left[name] -= n
+        self.taken += parts
+        return None
+
+    def close(self, connection: Connection) -> None:
+        """A CHECK refuses what a purse does not hold after all."""
+        _add(connection, _sums(self.taken))
+
+
+def _sums(parts: Iterable[Part]) -> dict[str, int]:
+    found: dict[str, int] = {}
     for _, name, n in parts:
-        connection.execute(_RETURN, {"purse": name, "n": n})
+        found[name] = found.get(name, 0) + n
+    return found
+
+
+def _add(connection: Connection, changes: Mapping[str, int]) -> None:
+    """In the order of names, so that two transactions never wait for each other."""
+    rows = [{"purse": name, "n": n} for name, n in sorted(changes.items()) if n]
+    if rows:
+        connection.execute(_ADD, rows)
 
 
 _TAKE = text(
     "UPDATE purse SET used = used + :n"
     " WHERE purse = :purse AND live = 1 AND used + :n <= cap RETURNING used"
 )
-_RETURN = text("UPDATE purse SET used = used - :n WHERE purse = :purse")
+_ADD = text("UPDATE purse SET used = used + :n WHERE purse = :purse")
+_LEFT = """
+SELECT purse.purse, cap - used AS rest FROM purse JOIN asked ON purse.purse = asked.purse
+WHERE live = 1
+"""

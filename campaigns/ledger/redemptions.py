@@ -1,8 +1,10 @@
 """Redemptions: a coupon used with an order, at most as often as there is a right to, and undone.
 
 Each send of a coupon is a right to use it once; where the coupon has codes, the send's code is.
-A coupon without codes that was never sent to a member may be used once, too. Redemptions follow
-one another, and claims: whoever comes second sees what the first one took.
+What it may take off was reserved when it was sent; a redemption takes what it really takes off in
+its place, and an order that is undone reserves it again. A coupon without codes that was never
+sent to a member may be used once, too. Redemptions follow one another, and claims: whoever comes
+second sees what the first one took.
 """
 
 from dataclasses import dataclass
@@ -63,6 +65,7 @@ class _Right:
     person: str
     send_id: str = ""
     campaign: str | None = None
+    reserved: int = 0
 
 
 def coupon_of(ledger: Ledger, code: str) -> str | None:
@@ -98,11 +101,12 @@ def redeem(
             return right
         _open_purses(connection, use.coupon_id, right.campaign, limit)
         step = connection.begin_nested()
-        parts = redemption_purses(right.campaign, use.coupon_id, use.discount)
-        broke = take_purses(connection, parts)
+        more = max(0, use.discount - right.reserved)
+        broke = take_purses(connection, redemption_purses(right.campaign, use.coupon_id, more))
         if broke is not None:
             step.rollback()
             return Refused(broke)
+        _unreserve(connection, right, use.discount)
         connection.execute(
             _INSERT,
             {
@@ -115,6 +119,7 @@ def redeem(
                 "discount": use.discount,
                 "at": to_micros(use.at),
                 "now": to_micros(now),
+                "reserved": right.reserved,
             },
         )
         step.commit()
@@ -132,7 +137,13 @@ def reverse(ledger: Ledger, order_id: str, *, now: datetime) -> list[Redemption]
         wait_for_claims(connection)
         rows = connection.execute(_REVERSE, {"order_id": order_id, "now": to_micros(now)}).all()
         for row in rows:
-            put_back(connection, redemption_purses(row.campaign, row.coupon, row.discount))
+            again = min(row.reserved, row.discount)
+            held = (
+                again
+                and connection.execute(_RESERVE, {"send_id": row.send_id, "again": again}).first()
+            )
+            freed = row.discount - (again if held else 0)
+            put_back(connection, redemption_purses(row.campaign, row.coupon, freed))
         if not rows and connection.execute(_KNOWN, {"order_id": order_id}).first() is None:
             return None
     return [
@@ -171,7 +182,7 @@ def _right(
     sends = connection.execute(_SENDS, who).all()
     unused = [row for row in sends if not row.used]
     if unused:
-        return _Right(person, unused[0].send_id, unused[0].campaign)
+        return _Right(person, unused[0].send_id, unused[0].campaign, unused[0].reserved)
     if connection.execute(_HAS_CODES, who).first() is not None:
         return Refused("code_needed")
     if sends or connection.execute(_UNSENT_USE, who).first() is not None:
@@ -191,7 +202,16 @@ def _right_of_code(connection: Connection, code: str, person: str | None) -> _Ri
         return Refused("code_of_another")
     if row.used:
         return Refused("already_used")
-    return _Right(row.person, row.send_id, row.campaign)
+    return _Right(row.person, row.send_id, row.campaign, row.reserved)
+
+
+def _unreserve(connection: Connection, right: _Right, discount: int) -> None:
+    """What was reserved is taken now, or free for others."""
+    if right.campaign is None or not right.reserved:
+        return
+    connection.execute(_UNRESERVE, {"send_id": right.send_id})
+    rest = max(0, right.reserved - discount)
+    put_back(connection, [("discount_budget", discount_purse(right.campaign), rest)])
 
 
 def _open_purses(
@@ -214,12 +234,17 @@ _LIMIT = text(
 )
 _INSERT = text(
     "INSERT INTO redemption (order_id, coupon, person, send_id, campaign, code, discount, at,"
-    " recorded_at) VALUES (:order_id, :coupon, :person, :send_id, :campaign, :code, :discount, :at,"
-    " :now)"
+    " recorded_at, reserved) VALUES (:order_id, :coupon, :person, :send_id, :campaign, :code,"
+    " :discount, :at, :now, :reserved)"
 )
 _REVERSE = text(
     "UPDATE redemption SET reversed_at = :now WHERE order_id = :order_id AND reversed_at IS NULL"
-    " RETURNING coupon, campaign, code, discount, at"
+    " RETURNING coupon, campaign, code, discount, at, send_id, reserved"
+)
+_UNRESERVE = text("UPDATE send SET reserved = 0 WHERE send_id = :send_id AND state <> 'refused'")
+_RESERVE = text(
+    "UPDATE send SET reserved = :again WHERE send_id = :send_id"
+    " AND state <> 'refused' AND released = 0 RETURNING send_id"
 )
 _KNOWN = text("SELECT 1 FROM redemption WHERE order_id = :order_id")
 _FIND = text("SELECT * FROM redemption WHERE order_id = :order_id AND coupon = :coupon")
@@ -229,7 +254,7 @@ _USED = (
     " AND r.send_id = s.send_id AND r.reversed_at IS NULL) AS used"
 )
 _SENDS = text(
-    f"SELECT s.send_id, s.campaign, {_USED} FROM send s WHERE s.person = :person"
+    f"SELECT s.send_id, s.campaign, s.reserved, {_USED} FROM send s WHERE s.person = :person"
     " AND s.coupon = :coupon AND s.ghost = 0 AND s.state <> 'refused'"
     " AND NOT EXISTS (SELECT 1 FROM code c WHERE c.send_id = s.send_id) ORDER BY s.at DESC"
 )
@@ -239,6 +264,6 @@ _UNSENT_USE = text(
 )
 _ISSUED = text("SELECT used FROM purse WHERE purse = :purse")
 _CODE = text(
-    f"SELECT s.send_id, s.campaign, s.person, {_USED} FROM code c LEFT JOIN send s"
+    f"SELECT s.send_id, s.campaign, s.reserved, s.person, {_USED} FROM code c LEFT JOIN send s"
     " ON s.send_id = c.send_id AND s.ghost = 0 AND s.state <> 'refused' WHERE c.code = :code"
 )

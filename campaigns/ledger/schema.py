@@ -1,8 +1,8 @@
 """Makes the ledger's tables, and brings those of an older version up to this one."""
 
-from sqlalchemy import Connection, text, update
+from sqlalchemy import Connection, Table, text, update
 
-from campaigns.ledger.tables import ADDED, SCHEMA_VERSION, VIEWS, meta, metadata
+from campaigns.ledger.tables import ADDED, REMADE, SCHEMA_VERSION, VIEWS, meta, metadata
 
 
 def create(connection: Connection) -> None:
@@ -16,5 +16,23 @@ def migrate(connection: Connection, version: int) -> None:
     """What the versions after this one brought, in the transaction that opens the ledger."""
     for step in range(version + 1, SCHEMA_VERSION + 1):
         metadata.create_all(connection, tables=ADDED[step])
+        for table in REMADE.get(step, []):
+            _remake(connection, table)
     told = update(meta).where(meta.c.name == "schema_version")
     connection.execute(told.values(value=str(SCHEMA_VERSION)))
+
+
+def _remake(connection: Connection, table: Table) -> None:
+    """SQLite changes no constraint of a table that stands."""
+    kept = f"{table.name}_before"
+    connection.execute(text(f"CREATE TABLE {kept} AS SELECT * FROM {table.name}"))
+    columns = [
+        name
+        for name in list(connection.execute(text(f"SELECT * FROM {kept} LIMIT 0")).keys())
+        if table.c[name].computed is None
+    ]
+    names = ", ".join(columns)
+    connection.execute(text(f"DROP TABLE {table.name}"))
+    table.create(connection)
+    connection.execute(text(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {kept}"))
+    connection.execute(text(f"DROP TABLE {kept}"))

@@ -10,7 +10,7 @@ import polars as pl
 
 from campaigns.consent import import_consent
 from campaigns.definition import Campaign
-from campaigns.ledger.claims import Claim
+from campaigns.ledger.calls import Claim
 from campaigns.ledger.consent import Statement, record
 from campaigns.ledger.ledger import Ledger, open_ledger
 from campaigns.ledger.plans import UNLIMITED, Registered, register

@@ -12,7 +12,10 @@ from fastapi import FastAPI
 
 from campaigns.app import routes
 from campaigns.consent import import_consent
+from campaigns.expired import release_expired
 from campaigns.ledger.codes import add_codes, all_codes
+from campaigns.ledger.expiring import release, reserved_coupons
+from campaigns.ledger.plans import left
 from campaigns.redemptions import WORDS
 from campaigns.run import plan_campaign, send_plan
 from campaigns.settings import CampaignSettings
@@ -92,6 +95,13 @@ def sent(shop, **changes):
     send_plan(shop, plan.plan_id)
     with shop.open_ledger() as ledger:
         return {one.member_id: one.code for one in all_codes(ledger) if one.state == "sent"}
+
+
+def sent_within(shop, discount_budget):
+    """Likewise, with codes for both of the campaign's coupons."""
+    with shop.open_ledger() as ledger:
+        add_codes(ledger, {f"OTHER-{number}": "c2" for number in range(20)}, now=NOW)
+    return sent(shop, discount_budget=discount_budget)
 
 
 async def test_a_code_is_used_shown_again_undone_and_used_again(client, shop):
@@ -195,13 +205,58 @@ async def test_one_order_uses_several_coupons_and_returns_them_together(client):
     assert [one["coupon_id"] for one in undone] == ["c1", "c2"]
 
 
-async def test_a_budget_of_discounts_is_the_campaigns(client, shop):
-    codes = sent(shop, discount_budget=2.0)
-    assert (await post(client, code=codes[ANN], discount=1.5)).status_code == 200
-    second = {"order": "o2", "code": codes["m2"]}
-    assert await refused(client, **second, discount=0.51) == "discount_budget"
+async def test_a_budget_of_discounts_is_reserved_when_coupons_are_sent(client, shop):
+    codes = sent_within(shop, 2.0)
+    # Each may take off 1.00, as far as anybody knows: two are sent, and no more.
+    assert len(codes) == 2
+    first, second = ({"order": f"o{n}", "code": code} for n, code in enumerate(codes.values()))
+    assert await refused(client, **first, discount=1.01) == "discount_budget"
+    assert (await post(client, **first, discount=0.5)).status_code == 200
+    assert await refused(client, **second, discount=1.51) == "discount_budget"
+    assert (await post(client, **second, discount=1.5)).status_code == 200
+    with shop.open_ledger() as ledger:
+        assert left(ledger, {"discount:24": 200}) == {"discount:24": 0}
+        assert verify(ledger).breaches == ()
+
+
+async def test_an_order_that_is_undone_reserves_its_discount_again(client, shop):
+    first, second = sent_within(shop, 2.0).values()
+    await post(client, order="o1", code=first, discount=0.6)
     await client.delete("/v1/redemptions/o1")
-    assert (await post(client, **second, discount=2.0)).status_code == 200
+    assert await refused(client, order="o2", code=second, discount=1.41) == "discount_budget"
+    assert (await post(client, order="o3", code=second, discount=1.4)).status_code == 200
+    assert (await post(client, order="o4", code=first, discount=0.6)).status_code == 200
+    with shop.open_ledger() as ledger:
+        assert verify(ledger).breaches == ()
+
+
+async def test_what_was_reserved_for_a_coupon_that_is_over_is_free_again(client, shop):
+    first, _ = sent_within(shop, 2.0).values()
+    await post(client, order="o1", code=first, discount=0.6)
+    with shop.open_ledger() as ledger:
+        coupons = reserved_coupons(ledger)
+        assert coupons <= {"c1", "c2"}
+        assert release(ledger, coupons) == 100
+        assert release(ledger, coupons) == 0
+        assert left(ledger, {"discount:24": 200}) == {"discount:24": 140}
+        assert verify(ledger).breaches == ()
+    await client.delete("/v1/redemptions/o1")
+    with shop.open_ledger() as ledger:
+        assert release(ledger, reserved_coupons(ledger)) == 60
+        assert verify(ledger).breaches == ()
+
+
+@pytest.mark.parametrize(("days", "free"), [(1, 0), (3, 200)])
+def test_a_coupon_that_ended_days_ago_holds_no_money(shop, days, free):
+    sent_within(shop, 2.0)
+    ended = COUPONS | {"valid_until": [NOW + timedelta(hours=8)] * 2 + COUPONS["valid_until"][2:]}
+    time = pl.Datetime("us", "UTC")
+    pl.DataFrame(ended, schema_overrides={"valid_from": time, "valid_until": time}).write_parquet(
+        shop.folder / "dataset" / "coupons.parquet"
+    )
+    with shop.open_ledger() as ledger:
+        assert release_expired(ledger, shop.dataset(), now=NOW + timedelta(days=days)) == free
+        assert left(ledger, {"discount:24": 200}) == {"discount:24": free}
 
 
 @pytest.mark.slow

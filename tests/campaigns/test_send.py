@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from email import message_from_bytes, policy
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
-from campaigns.channels.contract import Delivery
+from campaigns.channels.contract import Answer, Delivery
 from campaigns.ledger.consent import Statement, record, suppress
 from campaigns.plan import read_plan
 from campaigns.run import plan_campaign, plan_renderer, send_plan
@@ -53,6 +54,7 @@ class Faulty:
 
     script: list[object]
     idempotent: bool = False
+    lanes: int = 1
     calls: list[str] = field(default_factory=list)
     after: Clock | None = None
 
@@ -63,7 +65,10 @@ class Faulty:
         answer = self.script.pop(0) if self.script else Delivery.ACCEPTED
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return Answer(answer)
+
+    def close(self):
+        pass
 
 
 def send_by(shop, plan, channel):
@@ -75,6 +80,7 @@ def send_by(shop, plan, channel):
             render=plan_renderer(shop, plan, ledger),
             settings=shop.settings,
             now=shop.now,
+            rng=np.random.default_rng(1),
         )
 
 
@@ -201,6 +207,25 @@ def test_a_full_disk_gives_back_what_was_not_sent_and_the_next_run_sends_it(shop
     assert report.done
 
 
+def test_a_refusal_waits_for_the_next_run_and_a_rejection_ends_the_row(shop, plan):
+    channel = Faulty([Delivery.REFUSED, Delivery.REJECTED])
+    report = send_by(shop, plan, channel)
+    assert (report.made, report.waiting) == ({"accepted": 5}, 1)
+    assert report.outcomes["skipped: undeliverable"] == 1
+    report = send_by(shop, plan, channel)
+    assert (report.made, report.done) == ({"accepted": 1}, True)
+    assert breaches(shop) == ()
+
+
+def test_a_call_that_breaks_in_an_unforeseen_way_may_have_been_delivered(shop, plan):
+    channel = Faulty([Delivery.ACCEPTED, RuntimeError("what is this?")])
+    with pytest.raises(RuntimeError, match="what is this"):
+        send_by(shop, plan, channel)
+    report = send_by(shop, plan, channel)
+    assert report.outcomes == {"accepted": 6, "unknown": 1, "skipped: no_consent": 1}
+    assert breaches(shop) == ()
+
+
 def test_a_sender_that_overslept_its_claim_does_not_call(shop, plan, clock):
     channel = Faulty([], after=clock)
     report = send_by(shop, plan, channel)
@@ -285,11 +310,15 @@ class Watched:
     """Takes everything, and remembers when."""
 
     idempotent: bool = False
+    lanes: int = 1
     calls: dict[str, datetime] = field(default_factory=dict)
 
     def deliver(self, message, /, *, now):
         self.calls[message.to] = now
-        return Delivery.ACCEPTED
+        return Answer(Delivery.ACCEPTED)
+
+    def close(self):
+        pass
 
 
 @pytest.mark.parametrize("minutes", [0, 7, 31])
@@ -339,7 +368,8 @@ def test_no_message_is_rendered_for_who_is_in_quiet_hours(abroad, clock):
             return render(member, *rest)
 
         send(
-            plan, ledger, Watched(), render=watched, settings=abroad.settings, now=clock
+            plan, ledger, Watched(), render=watched, settings=abroad.settings, now=clock,
+            rng=np.random.default_rng(1),
         )  # fmt: skip
     assert sorted(rendered) == ["m2", "m3"]
 
@@ -370,6 +400,9 @@ def test_who_moves_while_a_run_goes_on_is_looked_up_again(abroad, clock):
                 record(ledger, [home], now=clock())
             return render(member, *rest)
 
-        report = send(plan, ledger, channel, render=moves, settings=abroad.settings, now=clock)
+        report = send(
+            plan, ledger, channel, render=moves, settings=abroad.settings, now=clock,
+            rng=np.random.default_rng(1),
+        )  # fmt: skip
     assert list(channel.calls) == ["m3@example.invalid"]
     assert report.quiet == 6

@@ -34,7 +34,7 @@ def outbox(tmp_path):
 
 
 def test_the_file_is_a_message_that_any_mail_program_reads(outbox):
-    assert outbox.deliver(MESSAGE, now=NOW) is Delivery.ACCEPTED
+    assert outbox.deliver(MESSAGE, now=NOW).state is Delivery.ACCEPTED
     mail = message_from_bytes((outbox.folder / "a1b2.eml").read_bytes(), policy=policy.default)
     assert mail["Subject"] == "Grüße 你好"
     assert (mail["To"], mail["Message-ID"]) == ("ann@example.invalid", "<a1b2@example.invalid>")
@@ -69,7 +69,7 @@ def test_a_folder_that_cannot_be_flushed_after_the_rename_leaves_it_unknown(outb
         flush(handle)
 
     monkeypatch.setattr(os, "fsync", second_fails)
-    assert outbox.deliver(MESSAGE, now=NOW) is Delivery.UNKNOWN
+    assert outbox.deliver(MESSAGE, now=NOW).state is Delivery.UNKNOWN
 
 
 def test_html_is_escaped_and_plain_text_is_not():

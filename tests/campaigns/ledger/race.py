@@ -4,7 +4,8 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from campaigns.ledger.claims import Claim, claim
+from campaigns.ledger.calls import Claim
+from campaigns.ledger.claims import claim
 from campaigns.ledger.ledger import open_ledger
 
 

@@ -6,9 +6,11 @@ import pytest
 from sqlalchemy import delete, text, update
 
 from campaigns.ledger import tables
-from campaigns.ledger.claims import Claimed, Declined, claim, give_back, reclaim, settle
+from campaigns.ledger.calls import Claimed, Declined
+from campaigns.ledger.claims import claim, reclaim
 from campaigns.ledger.codes import Pool, add_codes, all_codes, coded_coupons, pools
 from campaigns.ledger.plans import UNLIMITED, left
+from campaigns.ledger.settling import give_back, settle
 from campaigns.verify import verify
 from tests.campaigns.kit import NOW, a_claim, consenting, live_plan, open_test_ledger
 

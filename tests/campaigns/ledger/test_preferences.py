@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from campaigns.ledger.claims import Claimed, Declined, claim
+from campaigns.ledger.calls import Claimed, Declined
+from campaigns.ledger.claims import claim
 from campaigns.ledger.consent import Statement, record, standings, suppress
 from campaigns.ledger.preferences import Change, Preference, prefer, preference
 from tests.campaigns.kit import NOW, WEEK, a_claim, consenting, live_plan

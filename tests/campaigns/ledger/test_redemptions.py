@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from sqlalchemy import text, update
 
 from campaigns.ledger import tables
-from campaigns.ledger.claims import claim, give_back, settle
+from campaigns.ledger.claims import claim
 from campaigns.ledger.codes import Pool, add_codes, pools
 from campaigns.ledger.holdings import Holding, holding
 from campaigns.ledger.ledger import wake
 from campaigns.ledger.plans import left
 from campaigns.ledger.redemptions import Redemption, Refused, Use, coupon_of, redeem, reverse
+from campaigns.ledger.settling import give_back, settle
 from campaigns.verify import verify
 from tests.campaigns.kit import NOW, WEEK, a_claim, consenting, live_plan, open_test_ledger
 

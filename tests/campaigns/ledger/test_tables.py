@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Index, insert, text
 from sqlalchemy.exc import IntegrityError
 
-from campaigns.instants import DAY, WEEK, to_micros
+from campaigns.instants import DAY, HOUR, WEEK, to_micros
 from campaigns.ledger import tables
 from campaigns.ledger.tables import metadata, send
 from campaigns.verify import verify
@@ -18,17 +18,28 @@ FIRST = {
     "send_id": "s1", "try": 1, "plan_id": "p1", "occasion": "o", "campaign": "24",
     "coupon": "c1", "channel": "email", "person": "ann", "contact": "home", "ghost": 0,
     "cost": 0, "state": "accepted", "at": AT, "until": AT,
-    "pseq": 1, "pprev_until": None, "cseq": 1, "cprev_until": None,
+    "pseq": 1, "pprev_until": None, "cseq": 1, "cprev_until": None, "week": 10,
 }  # fmt: skip
 STRANGER = FIRST | {"send_id": "s2", "person": "bob", "contact": "work", "at": AT + WEEK,
-                    "until": AT + WEEK}  # fmt: skip
+                    "until": AT + WEEK, "week": 11}  # fmt: skip
 TOO_SOON = {"at": AT + DAY, "until": AT + DAY}
 PERSON_NEXT = {"person": "ann", "pseq": 2, "pprev_until": AT}
 CONTACT_NEXT = {"contact": "home", "cseq": 2, "cprev_until": AT}
 
+BY_WEEKS = {"gap": 26 * HOUR, "at": AT + 2 * DAY, "until": AT + 2 * DAY, "week": 11}
+PERSON_WEEKS = {"pprev_week": 10, "pprev_week_here": 10, "pweek_there": 11}
+CONTACT_WEEKS = {"cprev_week": 10, "cprev_week_here": 10, "cweek_there": 11}
+
 FORGED_SENDS = {
-    "person_week": PERSON_NEXT | TOO_SOON,
-    "contact_week": CONTACT_NEXT | TOO_SOON,
+    "person_weeks": PERSON_NEXT | BY_WEEKS | PERSON_WEEKS | {"pweek_there": 10},
+    "contact_weeks": CONTACT_NEXT | BY_WEEKS | CONTACT_WEEKS | {"cprev_week_here": 11},
+    "person_week_before": PERSON_NEXT | BY_WEEKS | PERSON_WEEKS | {"pprev_week": 9},
+    "contact_week_before": CONTACT_NEXT | BY_WEEKS | CONTACT_WEEKS | {"cprev_week": 9},
+    "gap_not_too_short": {"gap": HOUR},
+    "reserved_not_negative": {"reserved": -1},
+    "released_or_not": {"released": 2},
+    "person_gap": PERSON_NEXT | TOO_SOON,
+    "contact_gap": CONTACT_NEXT | TOO_SOON,
     "person_before": PERSON_NEXT | {"pprev_until": AT - 30 * DAY} | TOO_SOON,
     "contact_before": CONTACT_NEXT | {"cprev_until": AT - 30 * DAY} | TOO_SOON,
     "person_link_whole": PERSON_NEXT | {"pprev_until": None} | TOO_SOON,
@@ -52,15 +63,23 @@ FORGED_ROWS = {
     "outcome_known": "INSERT INTO outcome VALUES ('p1', 's9', 'perhaps', '', 0)",
     "code_for_one_send": "INSERT INTO code VALUES ('A-2', 'c1', 's1', 0)",
     "code_of_a_pool": "INSERT INTO code VALUES ('A-2', 'c9', NULL, 0)",
-    "one_live_redemption": f"INSERT INTO redemption VALUES ('o2', {USED}, NULL, 0, 0, 0, NULL)",
+    "one_live_redemption": f"INSERT INTO redemption VALUES ('o2', {USED}, NULL, 0, 0, 0, NULL, 0)",
     "one_live_redemption_a_code": (
-        f"INSERT INTO redemption VALUES ('o2', {OTHER}, 'A-1', 0, 0, 0, NULL)"
+        f"INSERT INTO redemption VALUES ('o2', {OTHER}, 'A-1', 0, 0, 0, NULL, 0)"
     ),
-    "redemption_of_a_code": f"INSERT INTO redemption VALUES ('o2', {OTHER}, 'A-9', 0, 0, 0, NULL)",
+    "redemption_of_a_code": (
+        f"INSERT INTO redemption VALUES ('o2', {OTHER}, 'A-9', 0, 0, 0, NULL, 0)"
+    ),
     "redemption_of_a_campaign": (
-        "INSERT INTO redemption VALUES ('o2', 'c1', 'bob', '', '24', NULL, 0, 0, 0, NULL)"
+        "INSERT INTO redemption VALUES ('o2', 'c1', 'bob', '', '24', NULL, 0, 0, 0, NULL, 0)"
     ),
-    "discount_not_negative": f"INSERT INTO redemption VALUES ('o2', {OTHER}, NULL, -1, 0, 0, NULL)",
+    "discount_not_negative": (
+        f"INSERT INTO redemption VALUES ('o2', {OTHER}, NULL, -1, 0, 0, NULL, 0)"
+    ),
+    "place_from_one": "INSERT INTO token VALUES ('ann', 'sms', 0, 's1', 0)",
+    "event_known": "INSERT INTO plan_event VALUES (1, 'p1', 'perhaps', '', '', 0)",
+    "feedback_known": "INSERT INTO feedback VALUES ('a', 'e1', 's1', 'perhaps', 0, 0)",
+    "merged_into_another": "INSERT INTO merge VALUES ('ann', 'ann', '', 0)",
     "consent_yes_or_no": "INSERT INTO consent VALUES (1, 'ann', 'email', 2, 0, 0, '')",
 }
 
@@ -89,7 +108,7 @@ def forge(url, folder, name):
             connection.execute(text("INSERT INTO plan VALUES ('p1', 'o', '24', 'live', 1, 0)"))
             connection.execute(text("INSERT INTO pool VALUES ('c1', 0)"))
             connection.execute(text("INSERT INTO code VALUES ('A-1', 'c1', 's1', 0)"))
-            used = f"INSERT INTO redemption VALUES ('o1', {USED}, 'A-1', 0, 0, 0, NULL)"
+            used = f"INSERT INTO redemption VALUES ('o1', {USED}, 'A-1', 0, 0, 0, NULL, 0)"
             connection.execute(text(used))
         with ledger.writing() as connection:
             if name in FORGED_SENDS:
@@ -117,8 +136,8 @@ def test_only_its_constraint_refuses_it(ledger_url, tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("person_week", "one push a week for each person"),
-        ("contact_week", "one push a week for each contact"),
+        ("person_gap", "one push a week for each person"),
+        ("contact_gap", "one push a week for each contact"),
         ("person_before", "one push a week for each person"),
         ("one_live_try", "one live try for each send"),
         ("refused_holds_no_slot", "outcomes"),
@@ -138,4 +157,11 @@ def test_the_chains_own_keys_are_named_as_the_forgeries_expect():
     named = {c.name for t in metadata.tables.values() for c in t.constraints if c.name}
     indexes = {i.name for t in metadata.tables.values() for i in t.indexes if isinstance(i, Index)}
     assert set(ALL) <= named | indexes
-    assert tables.SCHEMA_VERSION == 2
+    assert tables.SCHEMA_VERSION == 3
+
+
+def test_a_second_week_is_no_forgery(ledger):
+    with ledger.writing() as connection:
+        connection.execute(insert(send).values(FIRST))
+        next_week = STRANGER | PERSON_NEXT | BY_WEEKS | PERSON_WEEKS
+        connection.execute(insert(send).values(next_week))

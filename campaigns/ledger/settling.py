@@ -1,0 +1,93 @@
+"""How a call ended: the first write after it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from campaigns.instants import to_micros
+from campaigns.ledger.asked import NUMBER, TEXT, asked, packed
+from campaigns.ledger.calls import Claimed
+from campaigns.ledger.codes import free_codes_of
+from campaigns.ledger.ledger import Ledger
+from campaigns.ledger.outcomes import record_outcomes
+from campaigns.ledger.purses import purses, put_back
+from campaigns.ledger.tokens import free_tokens
+
+_TRIES = {"send_id": TEXT, "try": NUMBER}
+
+
+def settle(ledger: Ledger, done: Sequence[Claimed], state: str, *, ended: datetime) -> list[str]:
+    """Records `accepted` or `unknown` for calls that ended by `ended`, with their outcomes.
+
+    Returns the send ids that were still open; one that was settled before is left as it is. A slot
+    whose call was made once moves to the call's real end.
+    """
+    if not done:
+        return []
+    with ledger.writing() as connection:
+        rows = connection.execute(
+            asked(connection, _TRIES, _SETTLE),
+            {"rows": _packed(done), "state": state, "ended": to_micros(ended)},
+        ).all()
+        record_outcomes(
+            connection,
+            [(row.plan_id, row.send_id) for row in rows],
+            outcome=state,
+            reason=state,
+            at=to_micros(ended),
+        )
+    return [row.send_id for row in rows]
+
+
+def give_back(ledger: Ledger, done: Sequence[Claimed]) -> list[str]:
+    """Returns slot, coupon, code and money of calls that surely delivered nothing.
+
+    A send that was taken over by another sender is left alone: its other call may have delivered.
+    Returns the send ids that were given back.
+    """
+    if not done:
+        return []
+    with ledger.writing() as connection:
+        rows = connection.execute(
+            asked(connection, _TRIES, _GIVE_BACK), {"rows": _packed(done)}
+        ).all()
+        keys = [row.send_id for row in rows]
+        put_back(
+            connection,
+            [
+                part
+                for row in rows
+                for part in purses(row.campaign, row.coupon, row.cost, row.reserved)
+            ],
+        )
+        if any(row.reserved for row in rows):
+            connection.execute(
+                asked(connection, {"send_id": TEXT}, _UNRESERVE),
+                {"rows": packed([[key] for key in keys])},
+            )
+        free_codes_of(connection, keys)
+        free_tokens(connection, keys)
+    return keys
+
+
+def _packed(done: Sequence[Claimed]) -> str:
+    return packed([(one.send_id, one.attempt) for one in done])
+
+
+_SETTLE = """
+UPDATE send SET state = :state,
+  until = CASE WHEN :ended > until THEN :ended
+    WHEN :state = 'accepted' AND calls = 1 AND at <= :ended THEN :ended ELSE until END
+WHERE (send_id, try) IN (SELECT send_id, try FROM asked) AND state IN ('attempting', 'unknown')
+RETURNING send_id, plan_id
+"""
+_GIVE_BACK = """
+UPDATE send SET state = 'refused',
+  pseq = NULL, pprev_until = NULL, pprev_week = NULL, pprev_week_here = NULL, pweek_there = NULL,
+  cseq = NULL, cprev_until = NULL, cprev_week = NULL, cprev_week_here = NULL, cweek_there = NULL
+WHERE (send_id, try) IN (SELECT send_id, try FROM asked) AND calls = 1 AND state = 'attempting'
+RETURNING send_id, campaign, coupon, cost, reserved
+"""
+_UNRESERVE = """
+UPDATE send SET reserved = 0
+WHERE send_id IN (SELECT send_id FROM asked) AND state = 'refused' AND reserved > 0
+"""

@@ -1,0 +1,79 @@
+"""What the ledger says of each claim of a batch at the instant it is made: one read for all."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from campaigns.ledger.asked import TEXT, asked, packed
+from campaigns.ledger.calls import Claim
+from campaigns.ledger.purses import campaign_purse
+
+_COLUMNS = {
+    "plan_id": TEXT,
+    "campaign": TEXT,
+    "purse": TEXT,
+    "channel": TEXT,
+    "person": TEXT,
+    "contact": TEXT,
+    "send_id": TEXT,
+}
+
+
+def look_up(connection: Connection, claims: Sequence[Claim], keys: Sequence[str]) -> list[Row[Any]]:
+    """One row for each claim, in order; keys: their send ids. The gate is held."""
+    rows = packed(
+        [
+            (one.plan_id, one.campaign, campaign_purse(one.campaign), one.channel, one.person,
+             one.contact, key)
+            for one, key in zip(claims, keys, strict=True)
+        ]
+    )  # fmt: skip
+    return list(connection.execute(asked(connection, _COLUMNS, _LOOK_UP), {"rows": rows}))
+
+
+def barred(row: Row[Any], one: Claim) -> str | None:
+    """What forbids this call whatever the slots and the money say."""
+    checks = (
+        (row.settled, "already_settled"),
+        (row.plan_state != "live", "plan_replaced"),
+        (row.campaign_live != 1, "campaign_stopped"),
+        (row.suppressed, "suppressed"),
+        (row.granted != 1, "no_consent"),
+        (row.contact != one.contact, "contact_changed"),
+        (row.held_out and not one.ghost, "held_out"),
+        (one.ghost and not row.held_out, "not_held_out"),
+    )
+    return next((reason for found, reason in checks if found), None)
+
+
+_POINT = (
+    "(SELECT {} FROM contact_point p WHERE p.person = a.person AND p.channel = a.channel"
+    " ORDER BY at DESC, seq DESC LIMIT 1)"
+)
+_LOOK_UP = f"""
+SELECT a.n,
+  (SELECT state FROM plan WHERE plan_id = a.plan_id) AS plan_state,
+  (SELECT granted FROM consent c WHERE c.person = a.person AND c.channel = a.channel
+    ORDER BY at DESC, granted, seq DESC LIMIT 1) AS granted,
+  {_POINT.format("contact")} AS contact,
+  {_POINT.format("timezone")} AS timezone,
+  (SELECT live FROM purse WHERE purse = a.purse) AS campaign_live,
+  EXISTS (SELECT 1 FROM outcome o WHERE o.plan_id = a.plan_id AND o.send_id = a.send_id
+    AND o.outcome <> 'unknown') AS settled,
+  EXISTS (SELECT 1 FROM suppression s WHERE s.key IN (a.person, a.contact)) AS suppressed,
+  EXISTS (SELECT 1 FROM assignment g WHERE g.campaign = a.campaign AND g.arm = 'holdout'
+    AND g.epoch = (SELECT MAX(epoch) FROM holdout_epoch e WHERE e.campaign = a.campaign)
+    AND (g.person = a.person OR g.contact = a.contact)) AS held_out,
+  (SELECT MAX(try) FROM send t WHERE t.send_id = a.send_id) AS tries,
+  live.plan_id AS live_plan, live.state AS live_state,
+  pl.pseq AS pseq, pl.at AS p_at, pl.until AS p_until, pl.zone AS p_zone, pl.week AS p_week,
+  cl.cseq AS cseq, cl.at AS c_at, cl.until AS c_until, cl.zone AS c_zone, cl.week AS c_week
+FROM asked a
+LEFT JOIN send live ON live.send_id = a.send_id AND live.state <> 'refused'
+LEFT JOIN send pl ON pl.person = a.person
+  AND pl.pseq = (SELECT MAX(pseq) FROM send WHERE person = a.person)
+LEFT JOIN send cl ON cl.contact = a.contact
+  AND cl.cseq = (SELECT MAX(cseq) FROM send WHERE contact = a.contact)
+ORDER BY a.n
+"""

@@ -1,0 +1,71 @@
+"""The ledger's tables. Every promise that a constraint can hold is held by one."""
+
+from sqlalchemy import Table
+
+from campaigns.ledger.tables.columns import metadata
+from campaigns.ledger.tables.coupons import code, pool, redemption
+from campaigns.ledger.tables.people import (
+    VIEWS,
+    assignment,
+    consent,
+    contact_point,
+    holdout_epoch,
+    merge,
+    opt_in,
+    suppression,
+)
+from campaigns.ledger.tables.sends import (
+    LEAST_GAP,
+    feedback,
+    gate,
+    meta,
+    missed,
+    outcome,
+    plan,
+    plan_event,
+    purse,
+    rate,
+    send,
+    token,
+)
+
+SCHEMA_VERSION = 3
+
+ADDED: dict[int, list[Table]] = {
+    2: [pool, code, redemption],
+    3: [token, rate, plan_event, missed, feedback, opt_in, merge],
+}
+"""the tables that each version of the schema brought; the first brought the others"""
+
+REMADE: dict[int, list[Table]] = {3: [plan, send, redemption]}
+"""those that it changed"""
+
+__all__ = [
+    "ADDED",
+    "LEAST_GAP",
+    "REMADE",
+    "SCHEMA_VERSION",
+    "VIEWS",
+    "assignment",
+    "code",
+    "consent",
+    "contact_point",
+    "feedback",
+    "gate",
+    "holdout_epoch",
+    "merge",
+    "meta",
+    "metadata",
+    "missed",
+    "opt_in",
+    "outcome",
+    "plan",
+    "plan_event",
+    "pool",
+    "purse",
+    "rate",
+    "redemption",
+    "send",
+    "suppression",
+    "token",
+]

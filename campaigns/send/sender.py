@@ -1,0 +1,265 @@
+"""One run over a plan's remainder: claim, call, settle."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import islice
+
+import numpy as np
+import polars as pl
+
+from campaigns.channels.contract import Answer, Channel, Delivery
+from campaigns.instants import from_micros
+from campaigns.ledger.calls import Claimed, Declined
+from campaigns.ledger.claims import claim, reclaim
+from campaigns.ledger.ledger import Ledger, wake
+from campaigns.ledger.plans import close_rows, find_plan, finish
+from campaigns.ledger.settling import give_back, settle
+from campaigns.message import Message
+from campaigns.plan import Plan
+from campaigns.policy.quiet_hours import known_zone
+from campaigns.send.calling import Call, Ended, Lanes
+from campaigns.send.remainder import Planned, chunks, remainder
+from campaigns.send.report import SendReport
+from campaigns.settings import CampaignSettings
+from recsys.errors import CampaignError
+
+Render = Callable[[str, str, str, str, str | None], Message]
+"""(member id, coupon id, send id, address, language) → the message"""
+
+# Another sender's call, or an address that changed a moment ago: neither is an end.
+_NOT_FINAL = frozenset({"in_flight", "contact_changed", "already_settled"})
+
+
+def send(
+    plan: Plan,
+    ledger: Ledger,
+    channel: Channel,
+    *,
+    render: Render,
+    settings: CampaignSettings,
+    now: Callable[[], datetime],
+    rng: np.random.Generator,
+    reserving: bool = False,
+) -> SendReport:
+    """Sends the plan's remainder. Several of these at once share it.
+
+    reserving: each send reserves what its coupon may take off an order, for that is limited.
+
+    CampaignError for a plan that is not registered or was replaced. An OSError of the channel
+    (a full disk) ends the run after giving back what was not delivered.
+    """
+    known = find_plan(ledger, plan.plan_id)
+    if known is None:
+        raise CampaignError(f"Plan {plan.plan_id} is not in the ledger; run `campaigns plan`")
+    if known.state == "replaced":
+        raise CampaignError(f"Plan {plan.plan_id} was replaced by a newer one; send that")
+    report = SendReport(plan.plan_id)
+    if known.state == "live" and len(plan.rows):
+        wake(ledger, now=now(), max_idle_days=settings.max_idle_days)
+        first = plan.rows.row(0, named=True)
+        if now() < first["send_not_before"]:
+            report.next_at = first["send_not_before"]
+        else:
+            window = (first["send_not_before"], first["send_not_after"])
+            with Lanes(channel, now) as lanes:
+                _Run(
+                    plan,
+                    ledger,
+                    channel,
+                    lanes,
+                    render,
+                    settings,
+                    now,
+                    rng,
+                    reserving,
+                    report,
+                    window,
+                ).go()
+    if known.state == "live":
+        finish(ledger, plan.plan_id, retries=channel.idempotent)
+    report.count(plan, ledger)
+    return report
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run's fixed parts, so that its steps need not hand them on."""
+
+    plan: Plan
+    ledger: Ledger
+    channel: Channel
+    lanes: Lanes
+    render: Render
+    settings: CampaignSettings
+    now: Callable[[], datetime]
+    rng: np.random.Generator
+    reserving: bool
+    report: SendReport
+    window: tuple[datetime, datetime]
+    flying: list[Planned] = field(default_factory=list)
+
+    def go(self) -> None:
+        for rows in chunks(self.plan, self.rng):
+            if not self._go_on():
+                break
+            self._send_all(self._left(rows))
+        flying, self.flying = self.flying, []
+        for one in flying:
+            self._take_over(one)
+        if self.now() > self.window[1]:
+            self._expire()
+
+    def _left(self, rows: pl.DataFrame) -> list[Planned]:
+        return remainder(self.plan, self.ledger, rows, reserving=self.reserving)
+
+    def _go_on(self) -> bool:
+        return self.report.held_up is None and self._last_call() <= self.window[1]
+
+    def _send_all(self, rows: Sequence[Planned]) -> None:
+        ready = []
+        for one in rows:
+            if one.flying:
+                self.flying.append(one)
+            elif one.left.address is not None:
+                ready.append(one)
+                self.report.unknown_zones += known_zone(one.left.timezone) is None
+        self._skip({"no_consent": [one.key for one in rows if one.left.address is None
+                                   and not one.flying]})  # fmt: skip
+        for batch in _batches(ready, self.settings.in_flight):
+            if not self._go_on():
+                break
+            self._send(self._awake(batch))
+
+    def _last_call(self) -> datetime:
+        return self.now() + timedelta(seconds=self.settings.call_seconds)
+
+    def _awake(self, batch: Sequence[Planned]) -> list[Planned]:
+        """Spares the others the rendering; the claim looks again."""
+        now = self.now()
+        lasting = timedelta(seconds=self.settings.call_seconds)
+        first_call = self.settings.quiet_hours.first_calls(now, lasting)
+        awake: list[Planned] = []
+        skipped: dict[str, list[str]] = {}
+        for one in batch:
+            free_at = first_call(one.left.timezone)
+            if free_at <= now:
+                awake.append(one)
+            else:
+                self._decline(one.key, Declined(one.key, "quiet_hours", free_at), skipped)
+        self._skip(skipped)
+        return awake
+
+    def _send(self, batch: Sequence[Planned]) -> None:
+        messages = {one.key: self._render(one) for one in batch if not one.claim.ghost}
+        answers = claim(
+            self.ledger,
+            [
+                replace(one.claim, coded=one.key in messages and messages[one.key].coded)
+                for one in batch
+            ],
+            now=self.now(),
+            until=self._last_call(),
+            cap=self.settings.cap,
+            quiet=self.settings.quiet_hours,
+        )
+        skipped: dict[str, list[str]] = {}
+        calls: list[Call] = []
+        claimed: dict[str, tuple[Planned, Claimed]] = {}
+        for one, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Declined):
+                self._decline(one.key, answer, skipped)
+            elif one.claim.ghost:
+                self.report.made["held_out"] += 1
+            else:
+                calls.append((answer, messages[one.key].with_code(answer.code)))
+                claimed[one.key] = one, answer
+        self._skip(skipped)
+        for key in self._call(calls):
+            self.flying.append(claimed[key][0].begun(claimed[key][1]))
+
+    def _render(self, one: Planned) -> Message:
+        return self.render(
+            one.member, one.claim.coupon, one.key, one.left.address or "", one.left.language
+        )
+
+    def _decline(self, key: str, answer: Declined, skipped: dict[str, list[str]]) -> None:
+        if answer.reason in _NOT_FINAL:
+            return
+        begins, ends = self.window
+        if answer.free_at is not None and answer.free_at <= ends:
+            self.report.quiet += answer.reason == "quiet_hours"
+            self.report.late += answer.free_at > ends - (ends - begins) / 10
+            self.report.wait_until(answer.free_at)
+            return
+        skipped.setdefault(answer.reason, []).append(key)
+
+    def _skip(self, reasons: Mapping[str, Sequence[str]]) -> None:
+        for reason, keys in reasons.items():
+            close_rows(
+                self.ledger, self.plan.plan_id, keys,
+                outcome="skipped", reason=reason, now=self.now(),
+            )  # fmt: skip
+
+    def _call(self, calls: Sequence[Call]) -> list[str]:
+        """Makes claimed calls, and settles all of them even if one breaks; those in doubt."""
+        if not calls:
+            return []
+        ended = self.lanes.call(calls)
+        self._settle([claimed for claimed, _ in calls], ended)
+        if ended.broke is not None:
+            raise ended.broke
+        return [key for key, one in ended.answers.items() if one.state is Delivery.UNKNOWN]
+
+    def _settle(self, calls: Sequence[Claimed], ended: Ended) -> None:
+        by_state: dict[Delivery, list[Claimed]] = {state: [] for state in Delivery}
+        not_made = Answer(Delivery.REFUSED)
+        for one in calls:
+            by_state[ended.answers.get(one.send_id, not_made).state].append(one)
+        for state in (Delivery.ACCEPTED, Delivery.UNKNOWN):
+            if not by_state[state]:
+                continue
+            settled = settle(self.ledger, by_state[state], state.value, ended=self.now())
+            self.report.made[state.value] += len(settled)
+        undelivered = [*by_state[Delivery.REFUSED], *by_state[Delivery.REJECTED]]
+        returned = set(give_back(self.ledger, undelivered))
+        # Taken over meanwhile: the other sender's call may have delivered.
+        doubtful = [one for one in undelivered if one.send_id not in returned]
+        settle(self.ledger, doubtful, Delivery.UNKNOWN.value, ended=self.now())
+        rejected = [one.send_id for one in by_state[Delivery.REJECTED]]
+        self._skip({"undeliverable": [key for key in rejected if key in returned]})
+
+    def _take_over(self, one: Planned) -> None:
+        """Ends a call that a killed sender left open, its own or another's."""
+        attempt, until = one.left.attempt or 0, from_micros(one.left.until or 0)
+        if self.channel.idempotent and one.left.address is not None:
+            end = self._last_call()
+            if end <= self.window[1]:
+                message = self._render(one)
+                answer = reclaim(
+                    self.ledger,
+                    replace(one.claim, coded=message.coded),
+                    now=self.now(),
+                    until=end,
+                    quiet=self.settings.quiet_hours,
+                )
+                if isinstance(answer, Claimed):
+                    self._call([(answer, message.with_code(answer.code))])
+                    return
+        if until < self.now():
+            stranded = Claimed(one.key, attempt, until)
+            settle(self.ledger, [stranded], Delivery.UNKNOWN.value, ended=until)
+
+    def _expire(self) -> None:
+        for rows in chunks(self.plan, self.rng):
+            keys = [one.key for one in self._left(rows) if not one.flying]
+            close_rows(
+                self.ledger, self.plan.plan_id, keys,
+                outcome="expired", reason="the send window is over", now=self.now(),
+            )  # fmt: skip
+
+
+def _batches(ones: Iterable[Planned], size: int) -> Iterator[list[Planned]]:
+    rest = iter(ones)
+    while batch := list(islice(rest, size)):
+        yield batch
