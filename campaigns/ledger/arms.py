@@ -29,9 +29,11 @@ class Arms:
     points: Rows
     """person, contact, member_id; None for an erased one"""
     paid: Rows
-    """person, at, cost: sends of all campaigns"""
+    """person, at, cost: sends of all campaigns, those that bounced left out"""
     redeemed: Rows
     """person, at, discount: of all campaigns, those that were undone left out"""
+    merged: Rows
+    """merged, survivor: two people of whom the shop has come to know that they are one"""
 
 
 def read_arms(ledger: Ledger, campaign: str) -> Arms:
@@ -71,9 +73,14 @@ _SQL = {
     "points": f"SELECT DISTINCT person, contact, member_id FROM contact_point WHERE {_DRAWN}",
     "paid": (
         "SELECT person, at, cost FROM send"
-        f" WHERE state IN ('attempting', 'unknown', 'accepted') AND cost > 0 AND {_DRAWN}"
+        f" WHERE state IN ('attempting', 'unknown', 'accepted') AND released = 0 AND {_DRAWN}"
     ),
     "redeemed": (
         f"SELECT person, at, discount FROM redemption WHERE reversed_at IS NULL AND {_DRAWN}"
+    ),
+    "merged": (
+        "SELECT merged, survivor FROM merge"
+        f" WHERE {_DRAWN.replace('person', 'merged', 1)}"
+        f" OR {_DRAWN.replace('person', 'survivor', 1)}"
     ),
 }

@@ -102,14 +102,18 @@ def _reached(sample: Sample, pushes: _Pushes) -> pl.Series:
 
 
 def _crossed(sample: Sample, arms: Arms, pushes: _Pushes) -> pl.Series:
-    """Held-out clusters whose members a push reached at another contact point, and treated ones
-    that were kept out for another's."""
+    """Held-out clusters whose members a push reached at another contact point or as another member,
+    and treated ones that were kept out for another's."""
     points = frame(
         [(person, contact) for person, contact, _ in arms.points], person=TEXT, contact=TEXT
     )
     reached = points.filter(pl.col("contact").is_in(pushes.contacts.implode()))["person"]
+    both_ways = [pair for one, other in arms.merged for pair in ((one, other), (other, one))]
+    same = frame(both_ways, person=TEXT, other=TEXT)
+    merged = same.filter(pl.col("other").is_in(pushes.people.implode()))["person"]
     held = sample.people.filter(
-        (pl.col("arm") == "holdout") & pl.col("person").is_in(reached.implode())
+        (pl.col("arm") == "holdout")
+        & pl.col("person").is_in(pl.concat([reached, merged]).implode())
     )
     kept = sample.people.filter(
         (pl.col("arm") == "treat") & pl.col("person").is_in(pushes.ghosts.implode())

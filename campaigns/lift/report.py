@@ -32,6 +32,9 @@ from campaigns.plan import read_definition, read_plan, row_keys
 from campaigns.run import Composition
 from recsys.errors import CampaignError
 
+_OPEN = ("live", "paused")
+"""states of plans that may have rows without an outcome"""
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -77,12 +80,12 @@ def _known(
             plan = read_plan(past.plan_id, composition.plans)
             definition = read_definition(plan, composition.plans)
         except CampaignError:
-            if past.state == "live":
+            if past.state in _OPEN:
                 raise
             continue  # it went with age; the ledger has all of its rows
         if margin_rate is None:
             margin_rate = definition.margin_rate
-        if past.state == "live":
+        if past.state in _OPEN:
             done = plan_outcomes(ledger, plan.plan_id)
             keys = row_keys(plan, ledger)
             still_open += [(plan.plan_id, key) for key in keys if key not in done]

@@ -27,6 +27,17 @@ def names(count: int) -> list[str]:
     return [f"n{number:04d}" for number in range(count)]
 
 
+def reopened(
+    folder: Path, clock: Clock, url: str | None = None, *, members: int = 480
+) -> Composition:
+    """The shop that lies in a folder."""
+    offers = TableOffers(["c1"], {(member, "c1"): 1.0 for member in names(members)}, {"c1": 0.5})
+    shop = composition(folder, clock, offers)
+    if url is None:
+        return shop
+    return replace(shop, settings=shop.settings.model_copy(update={"ledger_url": url}))
+
+
 def lift_shop(
     folder: Path,
     clock: Clock,
@@ -36,11 +47,8 @@ def lift_shop(
     shared: Mapping[str, str] | None = None,
 ) -> Composition:
     """Everyone has a past of some orders, and consented. shared: member → another's address."""
+    shop = reopened(folder, clock, url, members=members)
     people = names(members)
-    offers = TableOffers(["c1"], {(member, "c1"): 1.0 for member in people}, {"c1": 0.5})
-    shop = composition(folder, clock, offers)
-    if url is not None:
-        shop = replace(shop, settings=shop.settings.model_copy(update={"ledger_url": url}))
     rng = np.random.default_rng(members)
     often = rng.gamma(2.0, 2.0, members)
     past = [

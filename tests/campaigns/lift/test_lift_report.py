@@ -1,5 +1,6 @@
 """From plan to report over real ledgers: what is measured, and what is refused."""
 
+import shutil
 from datetime import timedelta
 
 import polars as pl
@@ -8,6 +9,7 @@ from sqlalchemy import text
 
 from campaigns.erasing import forget_member
 from campaigns.ledger.arms import read_arms
+from campaigns.ledger.past_plans import past_plans
 from campaigns.ledger.redemptions import Redemption, Use, redeem, reverse
 from campaigns.lift.report import lift_report
 from campaigns.lift.wording import latest
@@ -26,6 +28,7 @@ from tests.campaigns.lift.kit import (
     lift_shop,
     names,
     planned_and_sent,
+    reopened,
     say,
     write_orders,
 )
@@ -45,9 +48,30 @@ def shop(tmp_path, clock, ledger_url):
     return lift_shop(tmp_path, clock, ledger_url, members=MEMBERS)
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Folders of a shop, before its plan and after the sending: copied, for both take seconds."""
+    consented, clock = tmp_path_factory.mktemp("consented"), Clock()
+    lift_shop(consented, clock, members=MEMBERS)
+    sent = tmp_path_factory.mktemp("sent") / "shop"
+    shutil.copytree(consented, sent)
+    planned_and_sent(reopened(sent, clock, members=MEMBERS), clock)
+    shutil.rmtree(sent / "outbox")
+    return {"consented": consented, "sent": sent}
+
+
 @pytest.fixture
-def file_shop(tmp_path, clock):
-    return lift_shop(tmp_path, clock, members=MEMBERS)
+def file_shop(tmp_path, clock, prepared):
+    shutil.copytree(prepared["consented"], tmp_path, dirs_exist_ok=True)
+    return reopened(tmp_path, clock, members=MEMBERS)
+
+
+@pytest.fixture
+def sent(tmp_path, clock, prepared):
+    """Half are held out; the others were sent to at SENT, which it is now."""
+    shutil.copytree(prepared["sent"], tmp_path, dirs_exist_ok=True)
+    clock.instant = SENT
+    return reopened(tmp_path, clock, members=MEMBERS)
 
 
 def forge(shop, statement, **values):
@@ -97,27 +121,25 @@ def test_a_known_effect_is_found(shop, clock):
     assert week.planned == pytest.approx(orders_a_member(orders, arms, "treat", days=7))
 
 
-def test_no_effect_is_not_found(shop, clock):
-    planned_and_sent(shop, clock)
-    answered(shop, arms_of(shop, MEMBERS))
+def test_no_effect_is_not_found(sent, clock):
+    answered(sent, arms_of(sent, MEMBERS))
     clock.turn(days=40)
-    lift = lift_of(shop).whole
+    lift = lift_of(sent).whole
     assert {one.outcome for one in lift.effects} == {"orders", "revenue", "profit"}
     assert all(one.low < 0 < one.high for one in lift.effects if one.outcome != "profit")
 
 
-def test_what_is_redeemed_costs_its_discount_and_is_undone_with_its_order(shop, clock):
-    planned_and_sent(shop, clock)
-    arms = arms_of(shop, MEMBERS)
-    answered(shop, arms)
-    without = effect_of_profit(shop, clock)
+def test_what_is_redeemed_costs_its_discount_and_is_undone_with_its_order(sent, clock):
+    arms = arms_of(sent, MEMBERS)
+    answered(sent, arms)
+    without = effect_of_profit(sent, clock)
     pushed = sorted(member for member, arm in arms.items() if arm == "treat")
-    with shop.open_ledger() as ledger:
+    with sent.open_ledger() as ledger:
         for place, member in enumerate(pushed[:80]):
             use = Use(f"r{place}", "c1", 200, NOW + timedelta(days=2), member)
             assert isinstance(redeem(ledger, use, limit=None, now=clock()), Redemption)
         assert reverse(ledger, "r0", now=clock())
-    lift = lift_of(shop).whole
+    lift = lift_of(sent).whole
     assert not any(one.outcome == "redemptions" and one.day < 3 for one in lift.effects)
     redeemed = effect(lift, "redemptions", 7)
     assert redeemed.planned == pytest.approx(79 / len(pushed))
@@ -167,16 +189,15 @@ def test_a_held_out_member_who_got_a_push_withholds_the_number(shop, clock):
     ]
 
 
-def test_a_split_that_chance_does_not_make_withholds_the_number(shop, clock):
-    planned_and_sent(shop, clock)
-    arms = arms_of(shop, MEMBERS)
-    answered(shop, arms, times=TREBLE)
+def test_a_split_that_chance_does_not_make_withholds_the_number(sent, clock):
+    arms = arms_of(sent, MEMBERS)
+    answered(sent, arms, times=TREBLE)
     clock.turn(days=40)
     for member in sorted(member for member, arm in arms.items() if arm == "holdout")[:90]:
-        forge(shop, "DELETE FROM outcome WHERE send_id IN (SELECT send_id FROM send"
-              " WHERE person = :p)", p=person(shop, member))  # fmt: skip
-        forge(shop, "DELETE FROM send WHERE person = :p", p=person(shop, member))
-    lift = lift_of(shop).whole
+        forge(sent, "DELETE FROM outcome WHERE send_id IN (SELECT send_id FROM send"
+              " WHERE person = :p)", p=person(sent, member))  # fmt: skip
+        forge(sent, "DELETE FROM send WHERE person = :p", p=person(sent, member))
+    lift = lift_of(sent).whole
     assert lift.effects == []
     assert lift.withheld[0].startswith("sample ratio: ")
     assert "50.00% were to be" in lift.withheld[0]
@@ -206,54 +227,49 @@ def test_members_who_share_an_address_are_one_cluster_in_one_arm(tmp_path, clock
     assert found.low < 4.0 < found.high
 
 
-def test_one_address_in_both_arms_withholds_the_number(file_shop, clock):
-    planned_and_sent(file_shop, clock)
-    arms = arms_of(file_shop, MEMBERS)
-    answered(file_shop, arms)
+def test_one_address_in_both_arms_withholds_the_number(sent, clock):
+    arms = arms_of(sent, MEMBERS)
+    answered(sent, arms)
     clock.turn(days=40)
     held = min(member for member, arm in arms.items() if arm == "holdout")
     pushed = min(member for member, arm in arms.items() if arm == "treat")
     moved = "UPDATE assignment SET contact = (SELECT contact FROM assignment WHERE person = :q) "
     forge(
-        file_shop,
+        sent,
         moved + "WHERE person = :p",
-        p=person(file_shop, held),
-        q=person(file_shop, pushed),
+        p=person(sent, held),
+        q=person(sent, pushed),
     )
-    assert "in both arms: 1 contact points are in both arms" in lift_of(file_shop).whole.withheld
+    assert "in both arms: 1 contact points are in both arms" in lift_of(sent).whole.withheld
 
 
-def test_addresses_that_members_came_to_share_withhold_the_number_if_they_are_many(
-    file_shop, clock
-):
-    planned_and_sent(file_shop, clock)
-    arms = arms_of(file_shop, MEMBERS)
-    answered(file_shop, arms, times=TREBLE)
+def test_addresses_that_members_came_to_share_withhold_the_number_if_they_are_many(sent, clock):
+    arms = arms_of(sent, MEMBERS)
+    answered(sent, arms, times=TREBLE)
     clock.turn(days=40)
     held = sorted(member for member, arm in arms.items() if arm == "holdout")
     pushed = sorted(member for member, arm in arms.items() if arm == "treat")
-    say(file_shop, {held[0]: f"{pushed[0]}@example.invalid"})
-    lift = lift_of(file_shop).whole
+    say(sent, {held[0]: f"{pushed[0]}@example.invalid"})
+    lift = lift_of(sent).whole
     assert lift.effects
     shared = next(one for one in lift.checks if one.name == "shared contact points")
     assert shared.found == "1 contact points share members with the other arm; 2 may"
-    say(file_shop, {h: f"{p}@example.invalid" for h, p in zip(held[:4], pushed[:4], strict=True)})
-    lift = lift_of(file_shop).whole
+    say(sent, {h: f"{p}@example.invalid" for h, p in zip(held[:4], pushed[:4], strict=True)})
+    lift = lift_of(sent).whole
     assert lift.effects == []
     assert lift.withheld == [
         "shared contact points: 4 contact points share members with the other arm; 2 may"
     ]
 
 
-def test_a_new_share_draws_anew_and_what_was_before_is_not_added(file_shop, clock):
-    planned_and_sent(file_shop, clock)
-    arms = arms_of(file_shop, MEMBERS)
+def test_a_new_share_draws_anew_and_what_was_before_is_not_added(sent, clock):
+    arms = arms_of(sent, MEMBERS)
     clock.turn(days=10)
     week = {"starts_at": clock(), "ends_at": clock() + WEEK}
-    planned_and_sent(file_shop, clock, holdout=0.4, **week)
-    answered(file_shop, arms, days=80)
+    planned_and_sent(sent, clock, holdout=0.4, **week)
+    answered(sent, arms, days=80)
     clock.turn(days=80)
-    found = lift_of(file_shop)
+    found = lift_of(sent)
     assert found.whole.effects == []
     assert found.whole.withheld[0].startswith(
         "the share held out was changed at 2017-12-11 09:05 UTC, and the arms were drawn anew"
@@ -264,27 +280,25 @@ def test_a_new_share_draws_anew_and_what_was_before_is_not_added(file_shop, cloc
         assert occasion.withheld[0].startswith("arms that changed: ")
 
 
-def test_arms_that_changed_long_ago_are_no_hindrance(file_shop, clock):
-    planned_and_sent(file_shop, clock)
-    arms = arms_of(file_shop, MEMBERS)
+def test_arms_that_changed_long_ago_are_no_hindrance(sent, clock):
+    arms = arms_of(sent, MEMBERS)
     clock.turn(days=30)
     week = {"starts_at": clock(), "ends_at": clock() + WEEK}
-    planned_and_sent(file_shop, clock, holdout=0.4, **week)
-    answered(file_shop, arms, days=80)
+    planned_and_sent(sent, clock, holdout=0.4, **week)
+    answered(sent, arms, days=80)
     clock.turn(days=80)
-    assert all(occasion.effects for occasion in lift_of(file_shop).occasions)
+    assert all(occasion.effects for occasion in lift_of(sent).occasions)
 
 
-def test_a_member_counts_once_from_the_first_slot_on(file_shop, clock):
+def test_a_member_counts_once_from_the_first_slot_on(sent, clock):
     """Two occasions with the same arms: the whole begins with the first, for all."""
-    planned_and_sent(file_shop, clock)
-    arms = arms_of(file_shop, MEMBERS)
-    orders = answered(file_shop, arms, times=TREBLE, days=60)
+    arms = arms_of(sent, MEMBERS)
+    orders = answered(sent, arms, times=TREBLE, days=60)
     clock.turn(days=10)
-    planned_and_sent(file_shop, clock, starts_at=clock(), ends_at=clock() + WEEK)
+    planned_and_sent(sent, clock, starts_at=clock(), ends_at=clock() + WEEK)
     second = clock()
     clock.turn(days=80)
-    found = lift_of(file_shop)
+    found = lift_of(sent)
     assert [one.occasion for one in found.occasions] == [
         "tea@2017-12-01T09:00:00Z",
         "tea@2017-12-11T09:05:00Z",
@@ -326,26 +340,23 @@ def test_a_plan_that_was_replaced_before_any_of_it_was_sent_counts_nothing(file_
     assert lift.treated.members == lift.reached == 80
 
 
-def test_the_ledger_remembers_what_plans_that_went_with_age_had_planned(file_shop, clock):
-    plan = planned_and_sent(file_shop, clock)
-    answered(file_shop, arms_of(file_shop, MEMBERS), times=TREBLE)
+def test_the_ledger_remembers_what_plans_that_went_with_age_had_planned(sent, clock):
+    answered(sent, arms_of(sent, MEMBERS), times=TREBLE)
     clock.turn(days=40)
-    before = lift_of(file_shop)
-    for path in file_shop.plans.glob(f"{plan}.*"):
-        path.unlink()
-    assert lift_of(file_shop) == before
+    before = lift_of(sent)
+    shutil.rmtree(sent.plans)
+    assert lift_of(sent) == before
 
 
-def test_rows_of_a_live_plan_that_wait_count_as_planned(file_shop, clock):
+def test_rows_of_a_live_plan_that_wait_count_as_planned(sent):
     """The first batch is claimed, then the sender stops."""
-    plan, _ = plan_campaign(file_shop, a_campaign())
-    clock.instant += LATER
-    send_plan(file_shop, plan.plan_id)
-    counts = read_plan(plan.plan_id, file_shop.plans).counts()
-    forge(file_shop, "DELETE FROM outcome WHERE send_id IN (SELECT send_id FROM send LIMIT 30)")
-    forge(file_shop, "DELETE FROM send WHERE send_id IN (SELECT send_id FROM send LIMIT 30)")
-    forge(file_shop, "UPDATE plan SET state = 'live'")
-    lift = lift_of(file_shop).whole
+    with sent.open_ledger() as ledger:
+        (past,) = past_plans(ledger, "tea")
+    counts = read_plan(past.plan_id, sent.plans).counts()
+    forge(sent, "DELETE FROM outcome WHERE send_id IN (SELECT send_id FROM send LIMIT 30)")
+    forge(sent, "DELETE FROM send WHERE send_id IN (SELECT send_id FROM send LIMIT 30)")
+    forge(sent, "UPDATE plan SET state = 'live'")
+    lift = lift_of(sent).whole
     assert (lift.treated.members, lift.held_out.members) == (counts["push"], counts["held_out"])
     assert lift.reached < lift.treated.members
 
@@ -372,59 +383,84 @@ def test_nobody_held_out_says_so(tmp_path, clock):
     assert lift_of(shop).whole.withheld == ["nobody is held out; give the campaign a holdout"]
 
 
-def test_a_dataset_that_ends_before_the_first_day_says_so(file_shop, clock):
-    planned_and_sent(file_shop, clock)
+def test_a_dataset_that_ends_before_the_first_day_says_so(sent, clock):
     clock.turn(days=40)
-    (reason,) = lift_of(file_shop).whole.withheld
+    (reason,) = lift_of(sent).whole.withheld
     assert "drain the feed" in reason
 
 
-def test_days_are_told_as_they_pass_and_the_future_is_not_known(file_shop, clock):
-    planned_and_sent(file_shop, clock)
-    answered(file_shop, arms_of(file_shop, MEMBERS), times=TREBLE)
+def test_days_are_told_as_they_pass_and_the_future_is_not_known(sent, clock):
+    answered(sent, arms_of(sent, MEMBERS), times=TREBLE)
     told = []
     for _ in range(30):
         clock.turn(days=1)
-        told.append({one.day for one in lift_of(file_shop).whole.effects})
+        told.append({one.day for one in lift_of(sent).whole.effects})
     # The orders of the first day are too few.
     assert [len(days) for days in told] == [0] * 2 + [1] * 4 + [2] * 7 + [3] * 14 + [4] * 3
     assert told[-1] == {3, 7, 14, 28}
 
 
-def test_returns_and_own_margins_count(file_shop, clock):
-    planned_and_sent(file_shop, clock)
-    arms = arms_of(file_shop, MEMBERS)
-    answered(file_shop, arms, times=TREBLE)
+def test_returns_and_own_margins_count(sent, clock):
+    arms = arms_of(sent, MEMBERS)
+    answered(sent, arms, times=TREBLE)
     clock.turn(days=40)
-    before = latest(lift_of(file_shop).whole)
-    products = file_shop.folder / "dataset" / "products.parquet"
+    before = latest(lift_of(sent).whole)
+    products = sent.folder / "dataset" / "products.parquet"
     catalogue = pl.read_parquet(products)
     catalogue.with_columns(margin=pl.lit(7.5)).write_parquet(products)
-    margins = latest(lift_of(file_shop).whole)
+    margins = latest(lift_of(sent).whole)
     assert margins.effect + 0.5 == pytest.approx((before.effect + 0.5) * 7.5 / (0.25 * ORDER))
-    after = file_shop.folder / "dataset" / "events" / "after.parquet"
+    after = sent.folder / "dataset" / "events" / "after.parquet"
     some = pl.read_parquet(after)
     pl.concat([some, some.with_columns(kind=pl.lit("return"))]).write_parquet(after)
-    undone = lift_of(file_shop).whole
+    undone = lift_of(sent).whole
     assert all(abs(one.planned) < 1e-9 for one in undone.effects if one.outcome == "revenue")
 
 
-def test_a_campaign_that_never_was_is_named(file_shop, clock):
-    with pytest.raises(CampaignError, match="Nothing of campaign 'tee' was sent yet; sent: none"):
-        lift_report(file_shop, ["tee"])
-    planned_and_sent(file_shop, clock)
-    with pytest.raises(CampaignError, match="sent: tea"):
-        lift_report(file_shop, ["tee"])
+def test_a_campaign_that_never_was_is_named(sent):
+    with pytest.raises(CampaignError, match="Nothing of campaign 'tee' was sent yet; sent: tea"):
+        lift_report(sent, ["tee"])
 
 
-def test_campaigns_do_not_see_each_other(file_shop, clock):
-    planned_and_sent(file_shop, clock)
+def test_nothing_sent_is_said(file_shop):
+    with pytest.raises(CampaignError, match="sent: none"):
+        lift_report(file_shop, ["tea"])
+
+
+def test_a_bounce_costs_nothing(sent, clock):
+    answered(sent, arms_of(sent, MEMBERS), times=TREBLE)
+    clock.turn(days=40)
+    before = latest(lift_of(sent).whole).planned
+    forge(sent, "UPDATE send SET released = 1 WHERE ghost = 0")
+    assert latest(lift_of(sent).whole).planned == pytest.approx(before + 0.5)
+
+
+def test_members_of_both_arms_who_turn_out_to_be_one_cross_them(sent, clock):
+    arms = arms_of(sent, MEMBERS)
+    held, pushed = (
+        sorted(member for member, arm in arms.items() if arm == side)[:6]
+        for side in ("holdout", "treat")
+    )
+    pairs = [*zip(held[:2], pushed[:2], strict=True), *zip(pushed[2:4], held[2:4], strict=True)]
+    for merged, survivor in pairs:
+        forge(
+            sent,
+            "INSERT INTO merge (merged, survivor, source, at) VALUES (:m, :s, 'test', 0)",
+            m=person(sent, merged),
+            s=person(sent, survivor),
+        )
+    assert lift_of(sent).whole.withheld == [
+        "shared contact points: 4 contact points share members with the other arm; 2 may"
+    ]
+
+
+def test_campaigns_do_not_see_each_other(sent, clock):
     clock.turn(days=10)
-    planned_and_sent(file_shop, clock, campaign="milk", starts_at=clock(), ends_at=clock() + WEEK)
-    with file_shop.open_ledger() as ledger:
+    planned_and_sent(sent, clock, campaign="milk", starts_at=clock(), ends_at=clock() + WEEK)
+    with sent.open_ledger() as ledger:
         assert len(read_arms(ledger, "milk").claims) == len(read_arms(ledger, "tea").claims)
         assert {row[1] for row in read_arms(ledger, "milk").plans} == {"milk@2017-12-11T09:05:00Z"}
-    write_orders(file_shop, [(names(1)[0], NOW + timedelta(days=60))], "late")
+    write_orders(sent, [(names(1)[0], NOW + timedelta(days=60))], "late")
     clock.turn(days=60)
-    both = lift_report(file_shop, ["tea", "milk", "tea"]).campaigns
+    both = lift_report(sent, ["tea", "milk", "tea"]).campaigns
     assert [one.campaign for one in both] == ["tea", "milk"]
