@@ -1,6 +1,6 @@
 """How much of the noise the past explains, on real households: Complete Journey."""
 
-import tempfile
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -10,8 +10,8 @@ import polars as pl
 
 from campaigns.instants import to_micros
 from campaigns.ledger.arms import Arms
-from campaigns.lift.always import DAYS, OUTCOMES
-from campaigns.lift.difference import difference
+from campaigns.lift.always import DAYS, OUTCOMES, reach, start_of
+from campaigns.lift.difference import difference, size_of
 from campaigns.lift.moments import moments
 from campaigns.lift.outcomes import COVARIATES, outcomes
 from campaigns.lift.sample import Sample
@@ -23,16 +23,35 @@ END = datetime(2018, 1, 1, tzinfo=UTC)
 DRAWS = 20
 SHARE = 0.1
 """held out"""
+VISIBLE = (19_000, 1_000)
 
 
-def narrowed() -> dict[int, float]:
-    """Days after the slot → the share by which the profit's interval is narrower, mean."""
-    with tempfile.TemporaryDirectory() as folder:
-        dataset = Dataset(import_complete_journey(Path(folder) / "dataset").out)
-        tables = [_households(dataset, slot) for slot in SLOTS]
+def journey(folder: Path) -> Dataset:
+    """The shop, imported."""
+    return Dataset(import_complete_journey(folder / "dataset").out)
+
+
+@dataclass(frozen=True, slots=True)
+class Narrow:
+    """Of one day's profit."""
+
+    narrowed: float
+    """share by which the interval is narrower for what was known before"""
+    visible: float
+    """the least effect that is told from none, in times what a household brings anyway, where
+    `VISIBLE` are planned and held out"""
+
+
+def narrowed(dataset: Dataset) -> dict[int, Narrow]:
+    """Days after the slot → means over draws of the arms."""
+    tables = [_households(dataset, slot) for slot in SLOTS]
     rng = np.random.default_rng(0)
     draws = [(table, rng.random(len(table)) < SHARE) for table in tables for _ in range(DRAWS)]
-    return {day: float(np.mean([_narrower(*draw, day) for draw in draws])) for day in DAYS}
+    found = {}
+    for day in DAYS:
+        one = np.mean([_narrow(*draw, day) for draw in draws], axis=0)
+        found[day] = Narrow(float(one[0]), float(one[1]))
+    return found
 
 
 def _households(dataset: Dataset, slot: datetime) -> pl.DataFrame:
@@ -46,15 +65,15 @@ def _households(dataset: Dataset, slot: datetime) -> pl.DataFrame:
     )  # fmt: skip
     members = dict(zip(ids, ids, strict=True))
     empty = Arms(*([] for _ in Arms.__dataclass_fields__))
-    table = partial(
-        outcomes, margin_rate=0.25, minor_units=100, now=datetime(2018, 1, 1, tzinfo=UTC)
-    )
-    return table(Sample(people), empty, dataset, members)
+    of = partial(outcomes, margin_rate=0.25, minor_units=100, now=END)
+    return of(Sample(people), empty, dataset, members)
 
 
-def _narrower(table: pl.DataFrame, held: np.ndarray, day: int) -> float:
+def _narrow(table: pl.DataFrame, held: np.ndarray, day: int) -> tuple[float, float]:
     columns = [*COVARIATES, *(f"{name}@{day}" for name in OUTCOMES)]
     rows = table.select(columns).to_numpy()
     found = difference(moments(rows[~held]), moments(rows[held]), covariates=len(COVARIATES))
-    at = OUTCOMES.index("profit")
-    return float(1 - found.error[at] / found.plain_error[at])
+    at, size = OUTCOMES.index("profit"), size_of(*VISIBLE)
+    error = found.error[at] * np.sqrt(found.size / size)
+    wide = error * reach(size, start_of(*VISIBLE))[at]
+    return 1 - found.error[at] / found.plain_error[at], wide / found.held_out[at]

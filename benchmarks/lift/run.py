@@ -11,6 +11,7 @@ intervals become less than 20 % narrower.
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.lift.journey import narrowed
+from benchmarks.lift.journey import VISIBLE, journey, narrowed
 from benchmarks.lift.shops import COVARIATES, Kind, Shop, shop
 from benchmarks.quality.run import write_between
 from campaigns.lift.always import (
@@ -36,6 +37,8 @@ from campaigns.lift.moments import Doubles, Moments
 
 FALSE_ALARMS, COVERED, NARROWER = 0.064, 0.94, 0.2
 PROFIT = OUTCOMES.index("profit")
+USUAL = 30
+"""in each arm, from which on the usual formula is used"""
 ARMS, SPENDERS = (25, 50, 100, 200), (0, 25, LEAST_SPENDERS, 100)
 """held out, and spenders at least, tried for the minimum"""
 
@@ -49,7 +52,7 @@ class Seen:
     profit: bool
     """likewise, of the profit"""
     usual: bool
-    """likewise, by the usual formula"""
+    """likewise, by the usual formula, where there are 30 in each arm"""
     shown: bool
     """anything at all"""
 
@@ -58,7 +61,8 @@ def look(made: Shop) -> Seen:
     """Every day, as the report does."""
     start, missed, usual, shown = start_of(*made.planned), np.zeros(len(OUTCOMES), bool), False, 0
     for truth, treat, hold in _days(made):
-        usual |= bool(_off(*_usual(treat, hold, truth))[PROFIT])
+        if min(treat.count, hold.count) >= USUAL:
+            usual |= bool(_off(*_usual(treat, hold, truth))[PROFIT])
         if enough(treat, hold, start):
             found, wide = estimated(treat, hold, start=start, covariates=COVARIATES)
             missed |= _off(found.effect - truth, wide)
@@ -152,8 +156,10 @@ def main() -> int:
         for share in [0.05, 0.2, 0.5] * (asked.shops // 10)
     ]
     alarms, covered = _mean(none, "missed"), 1 - _mean(some, "missed")
-    told, narrow = _mean(small, "shown"), narrowed()
-    kept = float(np.mean([narrow[7], narrow[14], narrow[28]]))
+    told = _mean(small, "shown")
+    with tempfile.TemporaryDirectory() as folder:
+        narrow = narrowed(journey(Path(folder)))
+    kept = float(np.mean([narrow[day].narrowed for day in (7, 14, 28)]))
     text = "\n".join(
         [
             "| figure | reached | asked |",
@@ -170,9 +176,13 @@ def main() -> int:
             f"told | {told:.1%} | 0 |",
             f"| Complete Journey: profit's interval is narrower, mean of 7, 14 and 28 days | "
             f"{kept:.1%} | ≥ {NARROWER:.0%} |",
+            "",
+            f"| days | narrower | the least effect that shows, {VISIBLE[1]:,} of {sum(VISIBLE):,} "
+            "held out |",
+            "|---|---|---|",
             *(
-                f"| likewise, through {day} day{'s' if day > 1 else ''} | {share:.1%} | – |"
-                for day, share in narrow.items()
+                f"| {day} | {one.narrowed:.1%} | {one.visible:.0%} of the profit |"
+                for day, one in narrow.items()
             ),
             "",
             *minimum_table(max(asked.shops // 4, 1)),
