@@ -50,7 +50,7 @@ def campaigns_sent(ledger: Ledger) -> list[str]:
 
 
 def _rows(connection: Connection, sql: str, campaign: str) -> Rows:
-    return [tuple(row) for row in connection.execute(text(sql), {"campaign": campaign})]
+    return [tuple(row) for row in connection.execute(text(sql), {"campaign": campaign}).all()]
 
 
 _DRAWN = "person IN (SELECT person FROM assignment WHERE campaign = :campaign)"

@@ -75,7 +75,42 @@ def outcomes(
 def _ordered(
     people: pl.DataFrame, dataset: Tables, *, margin_rate: float, now: datetime
 ) -> pl.DataFrame:
-    """One row for each cluster with events near its slot."""
+    """One row for each cluster with orders near its slot. An order counts when it began."""
+    lines = _lines(people, dataset, margin_rate=margin_rate, now=now)
+    by_span = ["cluster", "span"]
+    money = lines.group_by(by_span).agg(pl.col("amount", "margin").sum())
+    begun = lines.drop_nulls("order").group_by("cluster", "order").agg(pl.col("span").min())
+    sums = (
+        money.join(begun.group_by(by_span).len("orders"), on=by_span, how="left")
+        .with_columns(pl.col("orders").fill_null(0))
+        .group_by("cluster")
+    )
+    before = _EDGES.index(0)
+    spans = {f"_{-edge}": (at, before) for at, edge in enumerate(_EDGES) if edge < 0}
+    spans |= {f"@{edge}": (before, at) for at, edge in enumerate(_EDGES) if edge > 0}
+    names = {"_": {"spend": "amount", "orders": "orders"}}
+    names["@"] = {"revenue": "amount", "orders": "orders", "margin": "margin"}
+    summed = sums.agg(
+        pl.col(column)
+        .filter((pl.col("span") >= start) & (pl.col("span") < stop))
+        .sum()
+        .alias(f"{name}{span}")
+        for span, (start, stop) in spans.items()
+        for name, column in names[span[0]].items()
+    )
+    return summed.with_columns(
+        pl.col(f"spend_{back}").clip(0).log1p().alias(f"log_spend_{back}") for back in LOOKED_BACK
+    )
+
+
+_EDGES = (*(-back for back in sorted(LOOKED_BACK, reverse=True)), 0, *DAYS)
+"""days from the slot; a line's span is the place of the last one that it has passed"""
+
+
+def _lines(
+    people: pl.DataFrame, dataset: Tables, *, margin_rate: float, now: datetime
+) -> pl.DataFrame:
+    """What was bought (with its order) and returned (without): cluster, span, amount, margin."""
     bought, day = pl.col("kind") == "purchase", pl.col("day")
     sign = pl.when(bought).then(1.0).otherwise(-1.0)
     amount = pl.col("amount").fill_null(0.0) * sign
@@ -85,45 +120,18 @@ def _ordered(
     order = pl.concat_str("member_id", named, separator="\x00")
     return (
         dataset.scan("events")
-        .filter(pl.col("kind").is_in(["purchase", "return"]))
+        .filter(pl.col("kind").is_in(["purchase", "return"]) & (pl.col("occurred_at") <= now))
         .with_columns(pl.col("occurred_at").dt.epoch("us").alias("at"))
         .join(people.lazy().select("member_id", "cluster", "slot"), on="member_id")
         .with_columns(((pl.col("at") - pl.col("slot")) / DAY).alias("day"))
-        .filter((day >= -max(LOOKED_BACK)) & (day < max(DAYS)) & (pl.col("occurred_at") <= now))
+        .filter((day >= _EDGES[0]) & (day < _EDGES[-1]))
         .join(margins.lazy(), on="product_id", how="left")
-        .with_columns(
+        .select(
+            "cluster",
+            pl.sum_horizontal((day >= edge).cast(pl.Int8) for edge in _EDGES[1:]).alias("span"),
+            pl.when(bought).then(order).alias("order"),
             amount.alias("amount"),
             pl.coalesce(own, margin_rate * amount).alias("margin"),
-            pl.when(bought)
-            .then(pl.concat_str("member_id", order, separator="\x00"))
-            .alias("order"),
-        )
-        .group_by("cluster")
-        .agg(
-            *(
-                one
-                for back in LOOKED_BACK
-                for near in [(day < 0) & (day >= -back)]
-                for one in (
-                    pl.col("order").filter(near).drop_nulls().n_unique().alias(f"orders_{back}"),
-                    pl.col("amount").filter(near).sum().alias(f"spend_{back}"),
-                    pl.col("amount").filter(near).sum().clip(0).log1p().alias(f"log_spend_{back}"),
-                )
-            ),
-            *(
-                one
-                for through in DAYS
-                for since in [(day >= 0) & (day < through)]
-                for one in (
-                    pl.col("order")
-                    .filter(since)
-                    .drop_nulls()
-                    .n_unique()
-                    .alias(f"orders@{through}"),
-                    pl.col("amount").filter(since).sum().alias(f"revenue@{through}"),
-                    pl.col("margin").filter(since).sum().alias(f"margin@{through}"),
-                )
-            ),
         )
         .collect()
     )

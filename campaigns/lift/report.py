@@ -1,7 +1,7 @@
 """What campaigns earned: the numbers of the page, and of `--json`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -107,12 +107,11 @@ def _campaign(name: str, known: _Known) -> CampaignLift:
     occasions = rows.group_by("occasion").agg(pl.col("slot").min()).sort("slot", "occasion")
     names = occasions["occasion"].to_list()
     opening = rows.with_columns(pl.col("first") & (pl.col("occasion") == pl.lit(names[0])))
-    return CampaignLift(
-        name,
-        known.margin_rate,
-        _lift(None, opening, known),
-        [_lift(one, rows.filter(pl.col("occasion") == one), known) for one in names],
-    )
+    whole = _lift(None, opening, known)
+    if len(names) == 1:
+        return CampaignLift(name, known.margin_rate, whole, [replace(whole, occasion=names[0])])
+    each = [_lift(one, rows.filter(pl.col("occasion") == one), known) for one in names]
+    return CampaignLift(name, known.margin_rate, whole, each)
 
 
 def _lift(occasion: str | None, rows: pl.DataFrame, known: _Known) -> Lift:

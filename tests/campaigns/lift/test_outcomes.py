@@ -108,12 +108,16 @@ def slow(events, slots, paid, redeemed):
         def money(some):
             return sum(sign(one) * (one["amount"] or 0.0) for one in some)
 
-        def orders(some):
-            return len({
-                (one["member_id"], one["order_id"] or one["days"])
-                for one in some
-                if one["kind"] == "purchase"
-            })  # fmt: skip
+        def name(one):
+            return one["member_id"], one["order_id"] or one["days"]
+
+        begun = {}  # by the first line that is looked at
+        for one, at in own:
+            if one["kind"] == "purchase" and -max(LOOKED_BACK) * DAY <= at < max(DAYS) * DAY:
+                begun[name(one)] = min(at, begun.get(name(one), at))
+
+        def orders(low, high, begun=begun):
+            return sum(low * DAY <= at < high * DAY for at in begun.values())
 
         def margin(some):
             return sum(
@@ -125,7 +129,7 @@ def slow(events, slots, paid, redeemed):
 
         row = {}
         for back in LOOKED_BACK:
-            row[f"orders_{back}"] = orders(within(-back, 0))
+            row[f"orders_{back}"] = orders(-back, 0)
             row[f"spend_{back}"] = money(within(-back, 0))
         for day in DAYS:
             of = [
@@ -135,7 +139,7 @@ def slow(events, slots, paid, redeemed):
             ]  # fmt: skip
             since = within(0, day)
             row[f"redemptions@{day}"] = len(of[0])
-            row[f"orders@{day}"] = orders(since)
+            row[f"orders@{day}"] = orders(0, day)
             row[f"revenue@{day}"] = money(since)
             row[f"profit@{day}"] = margin(since) - (sum(of[0]) + sum(of[1])) / 100
         found[cluster] = row
