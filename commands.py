@@ -129,7 +129,8 @@ def demo_settings(settings: Settings) -> Settings:
     """The operator's settings, led away from the operator's data: a folder of the demo's own."""
     serving = settings.serving.model_copy(update={"feed_url": None})
     address = f"http://{serving.host}:{serving.port}"
-    campaigns = settings.campaigns.model_copy(update={"ledger_url": None, "public_url": address})
+    own: dict[str, object] = {"ledger_url": None, "public_url": address, "channels": {}}
+    campaigns = settings.campaigns.model_copy(update=own)
     return settings.model_copy(
         update={
             "home": settings.home / "demo",

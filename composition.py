@@ -5,13 +5,14 @@ would cost each worker some 20 MB.
 """
 
 import difflib
+import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_origin
 
 from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, Field, ValidationError
@@ -72,28 +73,39 @@ class Settings(BaseSettings):
 
 def load_settings(environment: dict[str, str]) -> Settings:
     """Check every name and value; SettingsError names the setting and the mend."""
-    known = set(_names(Settings, PREFIX))
+    known = dict(_fields(Settings, PREFIX))
     for name in environment:
         if name.startswith(PREFIX) and not name.startswith(OF_TESTS) and name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
             raise SettingsError(f"unknown setting {name}; did you mean {near[0]}?")
+    for name, kind in known.items():
+        if get_origin(kind) in (Mapping, dict, list, tuple) and name in environment:
+            _check_json(name, environment[name])
     try:
         return Settings()
     except ValidationError as error:
         lines = [
-            f"{PREFIX}{'__'.join(map(str, one['loc'])).upper()}: {one['msg']}"
+            f"{PREFIX}{'__'.join(str(part) for part in one['loc'] if part != '[key]').upper()}: "
+            f"{one['msg'].removeprefix('Value error, ')}"
             for one in error.errors()
         ]
         raise SettingsError("\n".join(lines)) from None
 
 
-def _names(model: type[BaseModel], prefix: str) -> Iterator[str]:
+def _check_json(name: str, value: str) -> None:
+    try:
+        json.loads(value)
+    except ValueError as error:
+        raise SettingsError(f"{name} is not JSON: {error}") from None
+
+
+def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, facts in model.model_fields.items():
         full = f"{prefix}{name.upper()}"
         if isinstance(facts.annotation, type) and issubclass(facts.annotation, BaseModel):
-            yield from _names(facts.annotation, f"{full}__")
+            yield from _fields(facts.annotation, f"{full}__")
         else:
-            yield full
+            yield full, facts.annotation
 
 
 def clock(start: str | None, begun: float | None = None) -> Callable[[], datetime]:

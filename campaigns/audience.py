@@ -1,14 +1,20 @@
 """Who a campaign is for: a filter over members' attributes and what they did before now."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from campaigns.ledger.history import NOTHING, histories
+from campaigns.ledger.ledger import Ledger
 from recsys.filters import Filter
+
+_SUMMARY = ("orders", "spend", "products", "days_since_first_order", "days_since_last_order")
+_PUSHED = ("pushes", "days_since_last_push", "redemptions")
+_DAY = timedelta(days=1)
 
 
 class Tables(Protocol):
@@ -25,6 +31,12 @@ class Tables(Protocol):
     ) -> pl.DataFrame:
         """Products or members as known before an instant, one row an id; `undated` rows count
         wholly where they are trusted."""
+
+
+def audience_fields(dataset: Tables) -> list[str]:
+    """All that an audience may ask for."""
+    attributes = dataset.scan("members").collect_schema().names()
+    return [*attributes, *_SUMMARY, *_PUSHED]
 
 
 def member_table(dataset: Tables, *, now: datetime) -> pl.DataFrame:
@@ -65,6 +77,18 @@ def _summary(dataset: Tables, now: datetime) -> pl.LazyFrame:
     )
 
 
+def with_pushes(members: pl.DataFrame, ledger: Ledger, *, now: datetime) -> pl.DataFrame:
+    """The member table and what the ledger knows: pushes, days_since_last_push, redemptions."""
+    known, person = histories(ledger), ledger.identity.person
+    past = [known.get(person(member), NOTHING) for member in members["member_id"].to_list()]
+    since = [None if one.last_push is None else (now - one.last_push) / _DAY for one in past]
+    return members.with_columns(
+        pl.Series("pushes", [one.pushes for one in past], pl.Float64),
+        pl.Series("days_since_last_push", since, pl.Float64),
+        pl.Series("redemptions", [one.redemptions for one in past], pl.Float64),
+    )
+
+
 def columns(members: pl.DataFrame) -> dict[str, NDArray[Any]]:
     """The member table as the filter reads it."""
     return {name: _column(members[name]) for name in members.columns}
@@ -86,6 +110,11 @@ def in_audience(members: pl.DataFrame, rule: Filter | None) -> NDArray[np.bool_]
         return np.ones(len(members), np.bool_)
     table: Mapping[str, NDArray[Any]] = columns(members.select(*_used(members, rule)))
     return rule.mask(table)
+
+
+def asks_for_pushes(rule: Filter | None) -> bool:
+    """Whether a filter needs what `with_pushes` adds."""
+    return rule is not None and not rule.fields.isdisjoint(_PUSHED)
 
 
 def _used(members: pl.DataFrame, rule: Filter) -> list[str]:

@@ -9,16 +9,27 @@ import typer
 from rich.console import Console
 
 from campaigns import account_pages, codes_cli, pages
+from campaigns.audience import audience_fields
+from campaigns.calendar import cli as calendar_cli
 from campaigns.consent import import_consent
 from campaigns.definition import load_campaign
 from campaigns.explain import explain_member
 from campaigns.ledger.plans import latest_plan, live_plans
+from campaigns.ledger.preferences import preference
 from campaigns.lift.page import write_lift
 from campaigns.lift.report import lift_report
 from campaigns.lift.spoken import show_lift
 from campaigns.plan import read_definition, read_plan
 from campaigns.report import check_place, report, show_report, write_page
-from campaigns.run import Composition, plan_renderer, plan_together, send_plan, what_if
+from campaigns.run import (
+    Composition,
+    plan_renderer,
+    plan_together,
+    send_or_wait,
+    send_plan,
+    what_if,
+)
+from campaigns.send import SendReport
 from campaigns.verify import verify as verify_ledger
 from recsys.errors import CampaignError
 
@@ -26,6 +37,9 @@ app = typer.Typer(no_args_is_help=True, help="Decide whom to push what, send it 
 consent_app = typer.Typer(no_args_is_help=True, help="Who agreed to be reached, and where.")
 app.add_typer(consent_app, name="consent")
 app.add_typer(codes_cli.app, name="codes")
+app.command()(calendar_cli.run)
+app.command()(calendar_cli.approve)
+app.command("test-send")(calendar_cli.send_test)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 PlanId = Annotated[
@@ -46,12 +60,14 @@ def plan(
             "--what-if", help="budget=A,B,C: what other budgets would earn. Plans nothing."
         ),
     ] = None,
+    by: calendar_cli.By = "",
     as_json: Json = False,
 ) -> None:
     """Choose one coupon of one campaign for each member, over all these campaigns together."""
     composition = _composition(ctx)
     settings, console = composition.settings, Console(soft_wrap=True)
-    campaigns = [load_campaign(file).with_defaults(settings) for file in campaign_files]
+    fields = audience_fields(composition.dataset())
+    campaigns = [load_campaign(file, fields).with_defaults(settings) for file in campaign_files]
     if ask is not None:
         if budget is not None:
             raise CampaignError("--what-if asks for budgets of its own; leave --budget out")
@@ -64,7 +80,7 @@ def plan(
             account_pages.show_outlooks(console, found, settings)
         return
     with _busy("Planning", as_json):
-        made = plan_together(composition, campaigns, budget=budget)
+        made = plan_together(composition, campaigns, budget=budget, by=by)
     together = made[0][0].account
     facts = [
         pages.plan_facts(one, campaign, settings) | {"new": new}
@@ -89,13 +105,21 @@ def send(
 ) -> None:
     """Send what is left of a plan. Safe to run again, twice, or after a crash."""
     composition = _composition(ctx)
-    plan_ids = [plan_id] if plan_id else _live(composition)
     with _busy("Sending", as_json):
-        reports = [send_plan(composition, one) for one in plan_ids]
+        if plan_id:
+            ended: list[SendReport | str] = [send_plan(composition, plan_id)]
+        else:
+            ended = [send_or_wait(composition, one) for one in _live(composition)]
+    reports = [one for one in ended if isinstance(one, SendReport)]
+    waiting = [one for one in ended if isinstance(one, str)]
     if as_json:
-        _print_json({"plans": [pages.send_facts(report) for report in reports]})
+        facts = [pages.send_facts(report) for report in reports]
+        _print_json({"plans": facts, "waiting": waiting})
     else:
-        pages.show_sends(Console(soft_wrap=True), reports, composition.folder / "outbox")
+        outbox = None if composition.settings.channels else composition.folder / "outbox"
+        pages.show_sends(Console(soft_wrap=True), reports, outbox)
+        for why in waiting:
+            typer.echo(why)
 
 
 @app.command()
@@ -171,7 +195,14 @@ def report_lift(
 
 
 @app.command()
-def preview(ctx: typer.Context, member: str, plan_id: PlanId = None) -> None:
+def preview(
+    ctx: typer.Context,
+    member: str,
+    plan_id: PlanId = None,
+    language: Annotated[
+        str | None, typer.Option(help="Such as zh; by default the member's own.")
+    ] = None,
+) -> None:
     """Show the message that a member would get. Sends nothing."""
     composition = _composition(ctx)
     plans = [plan_id] if plan_id else _live_or_latest(composition)
@@ -183,7 +214,8 @@ def preview(ctx: typer.Context, member: str, plan_id: PlanId = None) -> None:
             continue
         with composition.open_ledger() as ledger:
             render = plan_renderer(composition, made, ledger)
-            message = render(member, rows[0]["coupon_id"], "preview", "(their address)", None)
+            spoken = language or preference(ledger, member, rows[0]["channel"]).language
+            message = render(member, rows[0]["coupon_id"], "preview", "(their address)", spoken)
         pages.show_message(
             Console(soft_wrap=True), read_definition(made, composition.plans).title, message
         )

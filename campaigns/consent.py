@@ -9,7 +9,7 @@ from pathlib import Path
 
 from campaigns.csv_file import rows_of
 from campaigns.ledger.consent import Statement, record
-from campaigns.ledger.identity import normalise
+from campaigns.ledger.identity import CHANNELS, normalise
 from campaigns.ledger.ledger import Ledger
 
 REQUIRED = ("member_id", "channel", "address", "consent", "at")
@@ -76,8 +76,8 @@ def _statement(row: Mapping[str, str | None], now: datetime) -> Statement:
     member_id, channel = cells["member_id"].strip(), cells["channel"].strip()
     if not member_id:
         raise _BadCellError("member_id", "empty")
-    if channel != "email":
-        raise _BadCellError("channel", "unknown; this version sends by email")
+    if channel not in CHANNELS:
+        raise _BadCellError("channel", f"unknown; known: {', '.join(CHANNELS)}")
     try:
         normalise(channel, cells["address"])
     except ValueError as error:

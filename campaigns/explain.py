@@ -70,7 +70,7 @@ def _best(
 ) -> list[dict[str, Any]]:
     """Those that earn something, by what they are worth after the prices that the plan kept."""
     coupons = campaign_coupons(definition, composition.dataset())
-    source = composition.offers(definition, coupons, composition.now())
+    source = composition.valued(definition, coupons, composition.now())
     offers = source.offers([member])
     found: list[dict[str, Any]] = []
     own = _row(plan, member) or {}
@@ -110,7 +110,7 @@ def _chosen(composition: Composition, plans: Sequence[Plan], of: Plan, member: s
         if row["coupon_id"] is None:
             continue
         definition = read_definition(plan, composition.plans)
-        source = composition.offers(definition, [row["coupon_id"]], composition.now())
+        source = composition.valued(definition, [row["coupon_id"]], composition.now())
         costs = dict(zip(source.offers([]).coupon_ids, source.offers([]).cost, strict=True))
         cost = math.ceil(costs[row["coupon_id"]] * composition.settings.minor_units - 1e-9)
         pays = plan.account.charges(row["campaign_id"], row["coupon_id"], cost)

@@ -1,7 +1,7 @@
 """What the planner asks of whoever knows what a coupon is worth to a member."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -33,3 +33,21 @@ class OfferSource(Protocol):
 
     def explain(self, member_id: str, coupon_id: str, /) -> str:
         """Why this coupon for this member."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Offers less what the channel takes for the message."""
+
+    source: OfferSource
+    fee: float
+    """money for each message"""
+
+    def offers(self, member_ids: Sequence[str], /) -> Offers:
+        """See `OfferSource`."""
+        found = self.source.offers(member_ids)
+        return replace(found, value=found.value - self.fee, cost=found.cost + self.fee)
+
+    def explain(self, member_id: str, coupon_id: str, /) -> str:
+        """See `OfferSource`."""
+        return self.source.explain(member_id, coupon_id)

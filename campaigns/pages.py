@@ -113,10 +113,11 @@ def send_facts(report: SendReport) -> dict[str, Any]:
     }
 
 
-def show_sends(console: Console, reports: Sequence[SendReport], outbox: Path) -> None:
-    """What was sent now, and where every row of the plans stands."""
+def show_sends(console: Console, reports: Sequence[SendReport], outbox: Path | None) -> None:
+    """What was sent now, and where every row of the plans stands. outbox: where all went there."""
+    where = "" if outbox is None else f", to {outbox}"
     for report in reports:
-        console.print(f"Plan {report.plan_id}: {report.made['accepted']:,} sent now, to {outbox}")
+        console.print(f"Plan {report.plan_id}: {report.made['accepted']:,} sent now{where}")
         for outcome, count in report.outcomes.most_common():
             reason = outcome.removeprefix("skipped: ")
             said = _OUTCOMES.get(outcome) or f"not sent: they {DECISIONS.get(reason, reason)}"

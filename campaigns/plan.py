@@ -150,8 +150,13 @@ def register_plan(
     purses: Mapping[str, int],
     folder: Path,
     now: datetime,
-) -> bool:  # fmt: skip
-    """Makes a written plan the live one of its occasion; False if the ledger already has it."""
+    by: str = "",
+    replace: bool = True,
+) -> bool:
+    """Makes a written plan the live one of its occasion; False if the ledger already has it.
+
+    Without `replace`, an occasion that ever had a plan keeps it: False again.
+    """
     keys = row_keys(plan, ledger)
     decisions = dict(zip(keys, plan.rows["decision"].to_list(), strict=True))
     old = live_plan(ledger, plan.occasion)
@@ -166,6 +171,8 @@ def register_plan(
         purses=purses,
         replaced_rows=replaced,
         now=now,
+        by=by,
+        replace=replace,
     )
 
 

@@ -1,18 +1,18 @@
 """GET and PUT /v1/members/{member_id}/preferences: what a member wants, from the ledger alone."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from campaigns.answering import answering
+from campaigns.ledger.identity import CHANNELS, ChannelName
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.preferences import Change, Preference, prefer, preference
 from campaigns.run import Composition
 
 _AGAIN = "the ledger cannot be reached now; send it again"
 
-Channel = Literal["email"]
 MemberId = Annotated[str, Path(min_length=1, max_length=128)]
 
 
@@ -40,7 +40,7 @@ class ChannelChange(_Body):
 class PreferencesBody(_Body):
     """PUT: the channels that are not named stay as they are."""
 
-    channels: Annotated[dict[Channel, ChannelChange], Field(min_length=1)]
+    channels: Annotated[dict[ChannelName, ChannelChange], Field(min_length=1)]
 
 
 class ChannelPreference(BaseModel):
@@ -56,7 +56,7 @@ class ChannelPreference(BaseModel):
 class Preferences(BaseModel):
     """Every channel. Of a member that nobody knows, what holds for one who never said anything."""
 
-    channels: dict[Channel, ChannelPreference]
+    channels: dict[ChannelName, ChannelPreference]
 
 
 def routes(composition: Composition) -> APIRouter:
@@ -67,7 +67,7 @@ def routes(composition: Composition) -> APIRouter:
     def get_preferences(member_id: MemberId) -> Preferences:
         """What the member wants, by channel."""
         if not composition.ledger_exists():
-            return _answer(dict.fromkeys(get_args(Channel), Preference()))
+            return _answer(dict.fromkeys(CHANNELS, Preference()))
         with answering(composition, instead=_AGAIN) as ledger:
             return _answer(_all(ledger, member_id))
 
@@ -86,7 +86,7 @@ def routes(composition: Composition) -> APIRouter:
 
 
 def _all(ledger: Ledger, member_id: str) -> dict[str, Preference]:
-    return {channel: preference(ledger, member_id, channel) for channel in get_args(Channel)}
+    return {channel: preference(ledger, member_id, channel) for channel in CHANNELS}
 
 
 def _answer(found: dict[str, Preference]) -> Preferences:

@@ -1,25 +1,30 @@
 """The two steps of a campaign, joined from their parts: plan it, send it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from campaigns.account import Account, Assumed
+from campaigns.approval import awaited
 from campaigns.audience import Tables
-from campaigns.channels.outbox import Outbox
+from campaigns.channels.contract import Channel
+from campaigns.channels.opening import open_channel
 from campaigns.decide import make_plans
 from campaigns.definition import Campaign
 from campaigns.expired import release_expired
 from campaigns.ledger.codes import coded_coupons
+from campaigns.ledger.identity import ChannelName
 from campaigns.ledger.ledger import Ledger, open_ledger
 from campaigns.ledger.plans import left
 from campaigns.ledger.purses import budget_purse
-from campaigns.message import Coupon, render, whole
+from campaigns.message import try_out, whole
 from campaigns.naive import with_naive
-from campaigns.offers import OfferSource
+from campaigns.offers import Carried, OfferSource
 from campaigns.plan import (
     Plan,
     money,
@@ -34,6 +39,7 @@ from campaigns.settings import CampaignSettings
 from campaigns.share import share_out
 from campaigns.shop import audience_members, campaign_coupons, check_coupons, issue_limits, renderer
 from campaigns.weigh import Draft, weigh
+from recsys.errors import CampaignError
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,11 @@ class Composition:
         """Where plans lie."""
         return self.folder / "plans"
 
+    def valued(self, campaign: Campaign, coupons: list[str], at: datetime) -> OfferSource:
+        """`offers`, less what the campaign's channel takes for a message."""
+        fee = self.settings.provider(campaign.channel).cost
+        return Carried(self.offers(campaign, coupons, at), fee)
+
     def ledger_exists(self) -> bool:
         """Whether a ledger was made before; one by URL is taken to exist."""
         return self.settings.ledger_url is not None or (self.folder / "ledger.db").exists()
@@ -64,6 +75,18 @@ class Composition:
         url = self.settings.ledger_url or f"sqlite:///{self.folder / 'ledger.db'}"
         return open_ledger(url, self.folder / "ledger.key", clock=self.clock, now=self.now())
 
+    def open_channel(self, name: ChannelName, *, window: timedelta) -> Channel:
+        """The way out that the settings name; close it. Under a made-up clock nothing leaves.
+
+        window: all calls of one send fall into so long a time.
+        """
+        if self.clock != "system" and not self.settings.provider(name).is_here:
+            raise CampaignError(
+                f"Messages of channel {name} would leave this machine under a simulated clock; "
+                f"leave --clock out, or take {name} out of GUESSLIKE_CAMPAIGNS__CHANNELS"
+            )
+        return open_channel(name, self.settings, self.folder, window=window)
+
 
 def plan_campaign(composition: Composition, campaign: Campaign) -> tuple[Plan, bool]:
     """`plan_together` for one campaign."""
@@ -71,17 +94,24 @@ def plan_campaign(composition: Composition, campaign: Campaign) -> tuple[Plan, b
 
 
 def plan_together(
-    composition: Composition, campaigns: Sequence[Campaign], *, budget: float | None = None
+    composition: Composition,
+    campaigns: Sequence[Campaign],
+    *,
+    budget: float | None = None,
+    among: Mapping[str, Collection[str]] = MappingProxyType({}),
+    by: str = "",
+    replace: bool = True,
 ) -> list[tuple[Plan, bool]]:
     """Decides, writes the plans, makes each the live one of its occasion.
 
-    budget: money that all of them may spend together, what they spent so far included. The second
-    value is False where this very plan was registered before.
+    budget: money that all of them may spend together, what they spent so far included. among:
+    occasion → the only members that it is for. by: who plans. Without `replace`, an occasion that
+    ever had a plan keeps it. The second value is False where the plan was not registered now.
     """
-    draft = _draft(composition, campaigns)
     settings, now, folder = composition.settings, composition.now(), composition.plans
     total = None if budget is None else money(budget, settings)
     with composition.open_ledger() as ledger:
+        draft = _draft(composition, campaigns, ledger, among)
         release_expired(ledger, composition.dataset(), now=now)
         weighed = weigh(draft.drafts, ledger, plans=folder, settings=settings, now=now)
         spare = left(ledger, draft.merged)
@@ -93,7 +123,10 @@ def plan_together(
         done = []
         for plan, one, purses in zip(made, draft.drafts, draft.purses, strict=True):
             write_plan(plan, one.campaign, folder)
-            new = register_plan(plan, one.campaign, ledger, purses=purses, folder=folder, now=now)
+            new = register_plan(
+                plan, one.campaign, ledger, purses=purses, folder=folder, now=now, by=by,
+                replace=replace,
+            )  # fmt: skip
             done.append((plan, new))
     return done
 
@@ -116,10 +149,10 @@ def what_if(
     A budget is the campaign's own where there is one campaign, otherwise that of all together,
     within each one's own.
     """
-    draft = _draft(composition, campaigns)
     settings, now = composition.settings, composition.now()
     asked = [money(budget, settings) for budget in budgets]
     with composition.open_ledger() as ledger:
+        draft = _draft(composition, campaigns, ledger)
         weighed = weigh(
             draft.drafts, ledger, plans=composition.plans, settings=settings, now=now, keep=False
         )
@@ -152,51 +185,72 @@ class _Drafts:
         return sum(self.merged[name] - spare[name] for name in names)
 
 
-def _draft(composition: Composition, campaigns: Sequence[Campaign]) -> _Drafts:
+def check_campaign(composition: Composition, campaign: Campaign, ledger: Ledger) -> None:
+    """CampaignError or FilterError for what keeps it from being planned, whatever is due beside."""
+    _draft(composition, [campaign], ledger)
+
+
+def _draft(
+    composition: Composition,
+    campaigns: Sequence[Campaign],
+    ledger: Ledger,
+    among: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> _Drafts:
     settings, now, dataset = composition.settings, composition.now(), composition.dataset()
     issues = issue_limits(dataset)
     drafts, purses = [], []
     for one in campaigns:
         campaign = one.with_defaults(settings)
         # Sending reads nothing that may change.
-        campaign = campaign.model_copy(update={"template": whole(campaign.template)})
-        _try_template(campaign)
+        template = whole(campaign.template, campaign.channel)
+        campaign = campaign.model_copy(update={"template": template})
+        try_out(campaign)
         coupons = campaign_coupons(campaign, dataset)
         check_coupons(campaign, coupons, dataset, now=now)
-        members = audience_members(campaign, dataset, now=now)
-        drafts.append(Draft(campaign, composition.offers(campaign, coupons, now), members))
+        members = audience_members(campaign, dataset, ledger=ledger, now=now)
+        only = among.get(campaign.occasion)
+        members = [one for one in members if only is None or one in only]
+        drafts.append(Draft(campaign, composition.valued(campaign, coupons, now), members))
         purses.append(purse_limits(campaign, coupons, issues=issues, settings=settings))
     return _Drafts(drafts, purses)
 
 
-def _try_template(campaign: Campaign) -> None:
-    """A template that does not render stops the plan, not the sending."""
-    render(
-        campaign.template,
-        send_id="preview",
-        to="somebody@example.invalid",
-        title=campaign.title,
-        coupon=Coupon("preview", "A coupon"),
-        products=["A product"],
-        valid_until=campaign.ends_at,
-        unsubscribe="https://example.invalid/u/preview",
-    )
-
-
 def send_plan(composition: Composition, plan_id: str) -> SendReport:
-    """Sends what is left of a plan through the outbox."""
+    """Sends what is left of a plan; CampaignError for one that waits for approval."""
+    ended = send_or_wait(composition, plan_id)
+    if isinstance(ended, str):
+        raise CampaignError(ended)
+    return ended
+
+
+def send_or_wait(composition: Composition, plan_id: str) -> SendReport | str:
+    """Sends what is left of a plan, over its campaign's channel, or tells why it may not be yet."""
     plan = read_plan(plan_id, composition.plans)
-    with composition.open_ledger() as ledger:
+    campaign = read_definition(plan, composition.plans)
+    window = campaign.ends_at - campaign.starts_at
+    with (
+        closing(composition.open_channel(campaign.channel, window=window)) as channel,
+        composition.open_ledger() as ledger,
+    ):
+        if (why := _held_back(composition, plan, ledger)) is not None:
+            return why
         return send(
             plan,
             ledger,
-            Outbox(composition.folder / "outbox", composition.settings.sender),
+            channel,
             render=plan_renderer(composition, plan, ledger),
             settings=composition.settings,
             now=composition.now,
             rng=np.random.default_rng(),
-            reserving=read_definition(plan, composition.plans).discount_budget is not None,
+            reserving=campaign.discount_budget is not None,
         )
+
+
+def _held_back(composition: Composition, plan: Plan, ledger: Ledger) -> str | None:
+    """Why a plan may not be sent yet; None if it may, or if its window is over and it is closed."""
+    if plan.rows.is_empty() or composition.now() > plan.rows["send_not_after"][0]:
+        return None
+    return awaited(plan, ledger, composition.settings)
 
 
 def plan_renderer(composition: Composition, plan: Plan, ledger: Ledger) -> Render:

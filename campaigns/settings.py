@@ -1,8 +1,11 @@
 """What an operator may set for campaigns."""
 
 import re
+from collections.abc import Mapping
 from datetime import time, timedelta
-from typing import Annotated, Self
+from email.utils import parseaddr
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -13,8 +16,11 @@ from pydantic import (
     model_validator,
 )
 
+from campaigns.channels.settings import Provider, check_mailbox, is_own
 from campaigns.instants import DAY
-from campaigns.policy.cap import Cap
+from campaigns.ledger.identity import ChannelName
+from campaigns.links import check_shop_url
+from campaigns.policy.cap import Cap, ChannelCap
 from campaigns.policy.quiet_hours import QuietHours, known_zone
 
 
@@ -44,6 +50,10 @@ class CampaignSettings(BaseModel):
     """Share that is never sent to, for campaigns that do not say; a new share draws anew."""
     min_gap_days: Annotated[float, Field(ge=7)] = 7
     """From the end of one push to the start of the next; the schema itself holds 7."""
+    cap: Literal["rolling", "week"] = "rolling"
+    """`week`: two calendar weeks of the member, and 26 h between, are enough as well."""
+    channel_caps: Mapping[str, ChannelCap] = {}
+    """Further caps of single channels: {"sms": {"most": 1, "days": 30}}."""
     call_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
     """A call that has not begun this long after its claim is not made."""
     max_idle_days: Annotated[float, Field(ge=1)] = 35
@@ -58,6 +68,12 @@ class CampaignSettings(BaseModel):
     """So much longer, at both ends, are the quiet hours of those members."""
     in_flight: Annotated[int, Field(ge=1, le=64)] = 64
     """Claims of one sender at a time: what a kill leaves unknown at most."""
+    approval_over_pushes: Annotated[int, Field(ge=0)] | None = None
+    """A plan of more pushes is sent once a second person approved it; None: any plan is sent."""
+    approval_over_cost: Annotated[float, Field(ge=0)] | None = None
+    """Likewise, a plan whose pushes cost more."""
+    test_sends_a_day: Annotated[int, Field(ge=0)] = 20
+    """Messages of `campaigns test-send` within 24 hours."""
     minor_units: Annotated[int, Field(ge=1)] = 100
     """Smallest coins in one unit of the shop's currency."""
     margin_rate: Annotated[float, Field(gt=0, le=1)] = 0.25
@@ -71,10 +87,18 @@ class CampaignSettings(BaseModel):
     """Assumed share of those orders that would not have been placed without it."""
     kept_slot_chance: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Assumed chance that a push of a live plan, for which a member's slot is kept, is sent."""
-    sender: str = "Your shop <shop@example.invalid>"
+    sender: Annotated[str, AfterValidator(check_mailbox)] = "Your shop <shop@example.invalid>"
     """The From of every message."""
     public_url: str = "http://127.0.0.1:8000"
     """Where members reach the unsubscribe page."""
+    shop_url: Annotated[str | None, AfterValidator(check_shop_url)] = None
+    """A product's page, with {product_id} in it, for campaigns that do not say."""
+    channels: Mapping[ChannelName, Provider] = {}
+    """Who carries the messages of a channel; the folder outbox for those that are not named."""
+
+    def provider(self, channel: ChannelName) -> Provider:
+        """Who carries the messages of a channel."""
+        return self.channels.get(channel) or Provider()
 
     @property
     def quiet_hours(self) -> QuietHours:
@@ -83,9 +107,23 @@ class CampaignSettings(BaseModel):
         return QuietHours(self.quiet_from, self.quiet_until, self.quiet_zone, margin)
 
     @property
-    def cap(self) -> Cap:
+    def frequency_cap(self) -> Cap:
         """How often a member is pushed to."""
-        return Cap(gap=int(self.min_gap_days * DAY), zone=self.quiet_zone)
+        return Cap(
+            gap=int(self.min_gap_days * DAY),
+            weeks=self.cap == "week",
+            zone=self.quiet_zone,
+            channels=self.channel_caps,
+        )
+
+    @model_validator(mode="after")
+    def _caps_agree(self) -> Self:
+        if self.cap == "week" and self.min_gap_days > 7:
+            raise ValueError(
+                "cap 'week' lets two pushes be less than 7 days apart, min_gap_days asks for more; "
+                "leave one of them out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _leaves_time_to_send(self) -> Self:
@@ -96,3 +134,28 @@ class CampaignSettings(BaseModel):
                 "to send in; shorten the quiet hours or the margin"
             )
         return self
+
+    @model_validator(mode="after")
+    def _channels_fit(self) -> Self:
+        for name, provider in self.channels.items():
+            if provider.scheme.startswith("smtp") and name != "email":
+                raise ValueError(f"channel {name} cannot go to a mail server; name a webhook")
+            if provider.seconds >= self.call_seconds:
+                raise ValueError(
+                    f"channel {name} may take {provider.seconds:g} seconds for a call, and "
+                    f"call_seconds is {self.call_seconds:g}; make the first less"
+                )
+            if not provider.is_here:
+                self._can_be_answered(name)
+        return self
+
+    def _can_be_answered(self, channel: str) -> None:
+        """Messages that leave the machine name the shop, and a way out that works from there."""
+        public = urlsplit(self.public_url)
+        if is_own(public.hostname) or public.scheme != "https":
+            raise ValueError(
+                f"messages of channel {channel} leave this machine, and their unsubscribe links "
+                f"would lead to {self.public_url}; set public_url to an https:// address of yours"
+            )
+        if channel == "email" and parseaddr(self.sender)[1].endswith((".invalid", "@invalid")):
+            raise ValueError(f"mail from {self.sender} would reach nobody; set sender")

@@ -1,18 +1,24 @@
 """A campaign seen through a dataset: its coupons, its members, its messages."""
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache, partial
 
 import polars as pl
 
-from campaigns.audience import Tables, in_audience, member_table
+from campaigns.audience import Tables, asks_for_pushes, in_audience, member_table, with_pushes
 from campaigns.definition import Campaign, FromCampaign
 from campaigns.ledger.identity import Identity
-from campaigns.message import PLACE, Message, render
+from campaigns.ledger.ledger import Ledger
+from campaigns.links import product_url
+from campaigns.message import PLACE, Message, Product, render
 from campaigns.showcase import coupon_scope, showcase
 from recsys.errors import CampaignError
 from recsys.filters import parse
+
+_CHUNK = 20_480
+"""rows of a plan whose products are looked up at once: a block of the sender's chunks"""
 
 
 def campaign_coupons(campaign: Campaign, dataset: Tables) -> list[str]:
@@ -96,17 +102,36 @@ def issue_limits(dataset: Tables) -> dict[str, int]:
     return {str(coupon): int(limit) for coupon, limit in coupons.iter_rows()}
 
 
-def audience_members(campaign: Campaign, dataset: Tables, *, now: datetime) -> list[str]:
-    """The ids of the campaign's audience, sorted."""
-    members = member_table(dataset, now=now)
-    rule = None if campaign.audience is None else parse(campaign.audience)
-    passing = members.filter(pl.Series(in_audience(members, rule)))
+def audience_members(
+    campaign: Campaign, dataset: Tables, *, ledger: Ledger, now: datetime
+) -> list[str]:
+    """The ids of the campaign's audience, sorted; CampaignError if it is nobody."""
+    members, passing = _audience(campaign, dataset, ledger, now)
     if passing.is_empty():
         raise CampaignError(
             f"Nobody of {len(members):,} members is in the audience of '{campaign.campaign}'; "
             "loosen its filter"
         )
     return [str(member) for member in passing["member_id"].to_list()]
+
+
+def some_of_audience(
+    campaign: Campaign, dataset: Tables, wanted: Collection[str], *, ledger: Ledger, now: datetime
+) -> set[str]:
+    """Those of the wanted members who are in the campaign's audience; possibly none."""
+    _, passing = _audience(campaign, dataset, ledger, now)
+    return set(wanted).intersection(passing["member_id"].to_list())
+
+
+def _audience(
+    campaign: Campaign, dataset: Tables, ledger: Ledger, now: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """All members, and those of the audience."""
+    members = member_table(dataset, now=now)
+    rule = None if campaign.audience is None else parse(campaign.audience)
+    if asks_for_pushes(rule):
+        members = with_pushes(members, ledger, now=now)
+    return members, members.filter(pl.Series(in_audience(members, rule)))
 
 
 def renderer(
@@ -121,9 +146,25 @@ def renderer(
 ) -> Callable[[str, str, str, str, str | None], Message]:
     """Renders (member id, coupon id, send id, address, language) for pairs of member and coupon.
 
+    pairs: in the order of member ids; products are looked up for many at a time, when asked for.
     coded: coupons whose messages leave room for a code.
     """
-    shown = showcase(dataset, pairs, campaign=_scope(campaign), now=now)
+    shown = showcase(dataset, campaign=_scope(campaign), coupons=_coupons(pairs), now=now)
+    given = pairs.select("member_id", "coupon_id").drop_nulls()
+    members, utm = given["member_id"], campaign.utm_facts
+
+    @lru_cache(maxsize=2)
+    def chunk(number: int) -> Mapping[tuple[str, str], list[Product]]:
+        """Of neighbours in the plan, which are sent together."""
+        return shown.products(given.slice(number * _CHUNK, _CHUNK))
+
+    def products(member_id: str, coupon_id: str) -> list[Product]:
+        found = chunk(int(members.search_sorted(member_id)) // _CHUNK)
+        some = found.get((member_id, coupon_id), [])
+        if campaign.shop_url is None:
+            return some
+        url = partial(product_url, campaign.shop_url, utm=utm)
+        return [replace(one, url=url(one.product_id)) for one in some]
 
     def message(
         member_id: str, coupon_id: str, send_id: str, address: str, language: str | None
@@ -131,13 +172,19 @@ def renderer(
         coupon = shown.coupon(coupon_id)
         return render(
             campaign.template,
+            channel=campaign.channel,
+            language=language,
             send_id=send_id,
             to=address,
             title=campaign.title,
             coupon=replace(coupon, code=PLACE) if coupon_id in coded else coupon,
-            products=shown.products.get((member_id, coupon_id), []),
+            products=products(member_id, coupon_id),
             valid_until=campaign.ends_at,
             unsubscribe=f"{public_url.rstrip('/')}/u/{identity.token(send_id)}",
         )
 
     return message
+
+
+def _coupons(pairs: pl.DataFrame) -> list[str]:
+    return [str(coupon) for coupon in pairs["coupon_id"].drop_nulls().unique().sort()]

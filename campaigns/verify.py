@@ -13,10 +13,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, text
 
 from campaigns.breach import Breach
-from campaigns.instants import WEEK, words
+from campaigns.instants import WEEK, from_micros, words
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.purses import purses, redemption_purses
 from campaigns.ledger.tables import (
+    LEAST_GAP,
     assignment,
     consent,
     outcome,
@@ -26,6 +27,7 @@ from campaigns.ledger.tables import (
     send,
     suppression,
 )
+from campaigns.policy.weeks import weeks_apart
 from campaigns.verify_redemptions import codes_and_redemptions
 
 Rows = list[Row[Any]]
@@ -73,18 +75,30 @@ def verify(ledger: Ledger) -> Report:
 
 def _gaps(slots: Rows, unit: str) -> Iterator[Breach]:
     """Rows come by `at`; carried ones are older senders' and count as predecessors only."""
-    last: dict[str, tuple[int, str]] = {}
+    last: dict[str, Row[Any]] = {}
     for row in slots:
         key = getattr(row, unit)
-        end, before = last.get(key, (None, ""))
-        if end is not None and row.at - end < WEEK and row.state != "carry":
+        before = last.get(key)
+        if before is not None and row.state != "carry" and not _apart(before, row):
             yield Breach(
                 f"one push a week for each {unit}",
-                f"{unit} {key}: send {row.send_id} began {words(row.at)}, less than 7 days after "
-                f"{words(end)}, when send {before} ended",
+                f"{unit} {key}: send {row.send_id} began {words(row.at)}, too soon after "
+                f"{words(before.until)}, when send {before.send_id} ended",
             )
-        if end is None or row.until > end:
-            last[key] = (row.until, row.send_id)
+        if before is None or row.until > before.until:
+            last[key] = row
+
+
+def _apart(last: Row[Any], row: Row[Any]) -> bool:
+    """Seven days; or, where the push says that it goes by calendar weeks, two of them."""
+    if row.at - last.until >= WEEK:
+        return True
+    if row.gap >= WEEK or row.at - last.until < LEAST_GAP or not last.week:
+        return False
+    if None in (row.zone, last.zone):
+        return bool(row.week > last.week)
+    times = from_micros(last.at), last.zone, from_micros(row.at), row.zone
+    return weeks_apart(*times, default_zone="UTC")
 
 
 def _live_tries(slots: Rows) -> Iterator[Breach]:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from campaigns.choices import Eligible, Table, table_of
 from campaigns.definition import Campaign
-from campaigns.instants import DAY, to_micros, words
+from campaigns.instants import to_micros, words
 from campaigns.ledger.consent import Standing, standings
 from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.plans import assign_arms, sent_already
 from campaigns.offers import OfferSource
+from campaigns.policy.cap import Cap
 from campaigns.scheduled import Slot, scheduled
 from campaigns.settings import CampaignSettings
 from recsys.errors import CampaignError
@@ -125,8 +126,6 @@ def _check(drafts: Sequence[Draft], now: datetime, gap: timedelta) -> None:
                 f"The window of campaign '{one.campaign}' ended at "
                 f"{words(to_micros(one.ends_at))}; move starts_at and ends_at"
             )
-    if len({one.channel for one in campaigns}) > 1:
-        raise CampaignError("Campaigns of several channels cannot share slots; plan them apart")
     first = min(campaigns, key=lambda one: one.ends_at)
     last = max(campaigns, key=lambda one: one.starts_at)
     if last.starts_at - first.ends_at >= gap:
@@ -159,13 +158,12 @@ def _ask(
     persons = [ledger.identity.person(member) for member in one.members]
     keys = [send_id(campaign.occasion, person) for person in persons]
     sent = sent_already(ledger, keys)
-    gap = int(settings.min_gap_days * DAY)
     latest = to_micros(campaign.ends_at)
     barred: dict[str, tuple[str, str]] = {}
     free, people = [], []
     for member, person, key in zip(one.members, persons, keys, strict=True):
         standing = known.get(person)
-        why = _barred(standing, key in sent, gap=gap, latest=latest) or _taken(
+        why = _barred(standing, key in sent, cap=settings.frequency_cap, latest=latest) or _taken(
             slots.get(member), campaign
         )
         if why is not None or standing is None:
@@ -178,7 +176,7 @@ def _ask(
     return _Answer(barred, len(sent), free, held)
 
 
-def _barred(one: Standing | None, sent: bool, *, gap: int, latest: int) -> tuple[str, str] | None:
+def _barred(one: Standing | None, sent: bool, *, cap: Cap, latest: int) -> tuple[str, str] | None:
     """What already speaks against a push; each is looked up again when it is sent."""
     if one is None:
         return "no_consent", "no contact point on this channel"
@@ -188,9 +186,8 @@ def _barred(one: Standing | None, sent: bool, *, gap: int, latest: int) -> tuple
         return "no_consent", "no consent for this channel"
     if sent:
         return "already_sent", "got this campaign's push before"
-    if one.slot_end is not None and one.slot_end + gap > latest:
-        return "capped", f"capped until {words(one.slot_end + gap)}"
-    return None
+    free_at = 0 if one.slot_end is None else cap.free_after(one.slot_end, one.timezone)
+    return ("capped", f"capped until {words(free_at)}") if free_at > latest else None
 
 
 def _taken(slot: Slot | None, campaign: Campaign) -> tuple[str, str] | None:

@@ -9,6 +9,7 @@
     ├── AccessError           a key or a signing secret: unknown, damaged, open to others
     ├── FeedError             the feed's store: unreachable, unsafe, full
     ├── CampaignError         a campaign file, plan or template
+    │   └── ChannelError      a provider that takes nothing from us: login, certificate, address
     └── LedgerError           the ledger: another key, clock, epoch or version
 
 Anything else that is raised is a defect of ours and keeps its traceback.
@@ -49,6 +50,10 @@ class FeedError(GuesslikeError):
 
 class CampaignError(GuesslikeError):
     """A campaign file, plan or template is wrong."""
+
+
+class ChannelError(CampaignError, OSError):
+    """A provider takes nothing from us as things are. What was being sent was not delivered."""
 
 
 class LedgerError(GuesslikeError):

@@ -73,6 +73,11 @@ def test_every_bad_value_is_told_at_once(command: Command) -> None:
     assert all(name in said for name in bad)
 
 
+def test_a_mapping_that_is_no_json_is_refused_by_name(command: Command) -> None:
+    for name in ("GUESSLIKE_CAMPAIGNS__CHANNELS", "GUESSLIKE_SERVING__DOORS__ORIGINS"):
+        assert f"{name} is not JSON" in command.refused("models", "list", **{name: "email"})
+
+
 def test_settings_come_from_the_environment_and_cannot_be_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -267,6 +272,6 @@ def test_the_process_starts_with_one_blas_thread() -> None:
 
 
 def test_every_setting_has_a_name_that_is_known() -> None:
-    names = list(composition._names(composition.Settings, composition.PREFIX))
+    names = [name for name, _ in composition._fields(composition.Settings, composition.PREFIX)]
     assert len(names) == len(set(names))
     assert {"GUESSLIKE_HOME", "GUESSLIKE_SERVING__PORT", "GUESSLIKE_TRAINING__SEED"} <= set(names)

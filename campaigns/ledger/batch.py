@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert
+from sqlalchemy import Connection, Row
 
 from campaigns.instants import from_micros, to_micros
-from campaigns.ledger import tables
+from campaigns.ledger.asked import NUMBER, TEXT, asked, packed
 from campaigns.ledger.calls import Claim, Claimed, Declined, FirstCall
-from campaigns.ledger.chains import Link, last_link, link
+from campaigns.ledger.chains import LINK_COLUMNS, Link, last_link, link
 from campaigns.ledger.codes import some_codes, take_codes
 from campaigns.ledger.identity import send_id
 from campaigns.ledger.outcomes import record_outcomes
@@ -27,7 +27,8 @@ class _Taken:
     key: str
     attempt: int
     zone: str | None
-    links: dict[str, Link]
+    person: Link
+    contact: Link
     code: str | None = None
 
 
@@ -75,12 +76,13 @@ class Batch:
         forbidden = self._forbidden(one, key, row, first_call)
         if forbidden is not None:
             return forbidden
-        links, free_at = self._links(one, row)
+        person, person_free_at = self._link(one.person, "p", row)
+        contact, contact_free_at = self._link(one.contact, "c", row)
         places, token_free_at = self._places(one)
-        free_at = max(free_at, token_free_at)
+        free_at = max(person_free_at, contact_free_at, token_free_at)
         if free_at > self.at:
             return Declined(key, "capped", from_micros(free_at))
-        taken = _Taken(one, key, (row.tries or 0) + 1, row.timezone, links)
+        taken = _Taken(one, key, (row.tries or 0) + 1, row.timezone, person, contact)
         broke = self._pay(taken)
         if broke is not None:
             return Declined(key, broke)
@@ -103,14 +105,10 @@ class Batch:
         ours = row.live_plan == one.plan_id and row.live_state != "accepted"
         return Declined(key, "in_flight" if ours else "already_sent")
 
-    def _links(self, one: Claim, row: Row[Any]) -> tuple[dict[str, Link], int]:
-        """The links of both chains that this push would be, and when it may be made."""
-        links, free_at = {}, 0
-        for prefix, unit in (("p", one.person), ("c", one.contact)):
-            last = self.last.get((prefix, unit)) or last_link(row, prefix)
-            made, free = link(last, cap=self.cap, at=self.at, zone=row.timezone)
-            links[prefix], free_at = made, max(free_at, free)
-        return links, free_at
+    def _link(self, unit: str, letter: str, row: Row[Any]) -> tuple[Link, int]:
+        """The link of a chain that this push would be, and when it may be made."""
+        last = self.last.get((letter, unit)) or last_link(row, letter)
+        return link(last, cap=self.cap, at=self.at, zone=row.timezone)
 
     def _places(self, one: Claim) -> tuple[list[tuple[str, int]], int]:
         """The tokens of a channel with a cap of its own, and when there will be some."""
@@ -142,8 +140,8 @@ class Batch:
         one = taken.claim
         until = self.at if one.ghost else self.until
         self.taken[taken.key] = taken
-        for prefix, unit in (("p", one.person), ("c", one.contact)):
-            self.last[prefix, unit] = taken.links[prefix].ending(until)
+        self.last["p", one.person] = taken.person.ending(until)
+        self.last["c", one.contact] = taken.contact.ending(until)
         for key, place in places:
             free_at = until + self.cap.channels[one.channel].span
             self.tokens[key, one.channel][place] = free_at
@@ -158,36 +156,35 @@ class Batch:
         coded = [(one.code, one.key) for one in self.taken.values() if one.code is not None]
         take_codes(connection, coded)
         take_tokens(connection, self.new_tokens)
-        rows = [self._row(one) for one in self.taken.values()]
-        connection.execute(insert(tables.send), rows)
+        rows = packed([self._cells(one) for one in self.taken.values()])
+        connection.execute(asked(connection, _SEND, _INSERT), {"rows": rows})
         ghosts = [(one.claim.plan_id, one.key) for one in self.taken.values() if one.claim.ghost]
         record_outcomes(connection, ghosts, outcome="held_out", reason="holdout", at=self.at)
 
-    def _row(self, taken: _Taken) -> dict[str, object]:
-        one = taken.claim
-        gap = min(made.gap for made in taken.links.values())
-        return {
-            "send_id": taken.key,
-            "try": taken.attempt,
-            "plan_id": one.plan_id,
-            "occasion": one.occasion,
-            "campaign": one.campaign,
-            "coupon": one.coupon,
-            "channel": one.channel,
-            "person": one.person,
-            "contact": one.contact,
-            "ghost": int(one.ghost),
-            "cost": 0 if one.ghost else one.cost,
-            "reserved": 0 if one.ghost else one.reserve,
-            "state": "accepted" if one.ghost else "attempting",
-            "at": self.at,
-            "until": self.at if one.ghost else self.until,
-            "gap": gap,
-            "zone": taken.zone,
-            "week": taken.links["p"].week,
-        } | {name: value for prefix, made in taken.links.items()
-             for name, value in made.columns(prefix).items()}  # fmt: skip
+    def _cells(self, taken: _Taken) -> tuple[object, ...]:
+        """A row of `_SEND`."""
+        one, ghost = taken.claim, taken.claim.ghost
+        return (
+            taken.key, one.plan_id, one.occasion, one.campaign, one.coupon, one.channel,
+            one.person, one.contact, "accepted" if ghost else "attempting", taken.zone,
+            taken.attempt, int(ghost), 0 if ghost else one.cost, 0 if ghost else one.reserve,
+            self.at, self.at if ghost else self.until,
+            min(taken.person.gap, taken.contact.gap), taken.person.week,
+            *taken.person.cells(), *taken.contact.cells(),
+        )  # fmt: skip
 
 
 def _parts(one: Claim) -> list[tuple[str, str, int]]:
     return [] if one.ghost else purses(one.campaign, one.coupon, one.cost, one.reserve)
+
+
+_SEND = dict.fromkeys(
+    ("send_id", "plan_id", "occasion", "campaign", "coupon", "channel", "person", "contact",
+     "state", "zone"),
+    TEXT,
+) | dict.fromkeys(
+    ("try", "ghost", "cost", "reserved", "at", "until", "gap", "week",
+     *(name.format(letter) for letter in "pc" for name in LINK_COLUMNS)),
+    NUMBER,
+)  # fmt: skip
+_INSERT = f"INSERT INTO send ({', '.join(_SEND)}) SELECT {', '.join(_SEND)} FROM asked"

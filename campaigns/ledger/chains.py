@@ -19,8 +19,8 @@ class Link:
     at: int
     until: int
     zone: str | None
-    week: int | None
-    """that the member's wall showed; None for a push of an older ledger or another sender"""
+    week: int
+    """that the member's wall showed; 0 for a push of an older ledger or of another sender"""
     gap: int = WEEK
     """that it keeps to the one before"""
     before: "Link | None" = None
@@ -31,28 +31,33 @@ class Link:
 
     def ending(self, until: int) -> "Link":
         """As the one before the next."""
-        return replace(self, until=until, before=None)
+        return Link(self.seq, self.at, until, self.zone, self.week)
 
-    def columns(self, prefix: str) -> dict[str, int | None]:
-        """What a row of the table `send` says of this link. prefix: p or c."""
-        last = self.before
-        by_weeks = self.gap < WEEK
-        return {
-            f"{prefix}seq": self.seq,
-            f"{prefix}prev_until": last.until if last else None,
-            f"{prefix}prev_week": last.week if last and by_weeks else None,
-            f"{prefix}prev_week_here": self.here if by_weeks else None,
-            f"{prefix}week_there": self.there if by_weeks else None,
-        }
+    def cells(self) -> tuple[int | None, ...]:
+        """Its `LINK_COLUMNS` in a row of the table `send`."""
+        last, by_weeks = self.before, self.gap < WEEK
+        return (
+            self.seq,
+            last.until if last else None,
+            last.week if last else None,
+            self.here if by_weeks else None,
+            self.there if by_weeks else None,
+        )
+
+
+LINK_COLUMNS = ("{}seq", "{}prev_until", "{}prev_week", "{}prev_week_here", "{}week_there")
+"""of a chain, whose letter is p or c"""
 
 
 def last_link(row: Row[Any], prefix: str) -> Link | None:
     """The end of a chain, in a row of `standing.look_up`."""
-    seq, at, until, zone, week = (
-        getattr(row, name)
-        for name in (f"{prefix}seq", *(f"{prefix}_{n}" for n in ("at", "until", "zone", "week")))
-    )
-    return None if seq is None else Link(seq, at, until, zone, week)
+    if prefix == "p":
+        return None if row.pseq is None else Link(
+            row.pseq, row.p_at, row.p_until, row.p_zone, row.p_week
+        )  # fmt: skip
+    return None if row.cseq is None else Link(
+        row.cseq, row.c_at, row.c_until, row.c_zone, row.c_week
+    )  # fmt: skip
 
 
 def link(last: Link | None, *, cap: Cap, at: int, zone: str | None) -> tuple[Link, int]:
@@ -62,7 +67,7 @@ def link(last: Link | None, *, cap: Cap, at: int, zone: str | None) -> tuple[Lin
         return Link(1, at, at, zone, week, cap.gap), 0
     made = Link(last.seq + 1, at, at, zone, week, cap.gap, last)
     rolling = last.until + cap.gap
-    if not cap.weeks or last.week is None or at >= rolling:
+    if not cap.weeks or not last.week or at >= rolling:
         return made, rolling
     start, before = from_micros(last.at), last.zone
     free = max(

@@ -16,6 +16,7 @@ from campaigns.ledger.calls import Claim, Claimed, Declined
 from campaigns.ledger.codes import code_of, some_codes, take_codes
 from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger, pass_gate
+from campaigns.ledger.settling import Ends, write_ends
 from campaigns.ledger.standing import barred, look_up
 from campaigns.policy.cap import ROLLING, Cap
 from campaigns.policy.quiet_hours import USUAL, QuietHours
@@ -29,14 +30,17 @@ def claim(
     until: datetime,
     cap: Cap = ROLLING,
     quiet: QuietHours = USUAL,
+    ends: Sequence[Ends] = (),
 ) -> list[Claimed | Declined]:
     """Checks and takes everything for each claim, in one transaction, in the given order.
 
     `until` is the latest end of the calls; a member whose quiet hours begin earlier is declined.
-    LedgerError when the gate is shut; then nothing is taken.
+    `ends`: earlier calls of this sender that are settled with it. LedgerError when the gate is
+    shut; then nothing is taken, and nothing settled.
     """
     with ledger.writing() as connection:
         pass_gate(connection, ledger, to_micros(now))
+        write_ends(connection, ends)
         if not claims:
             return []
         batch = Batch(connection, claims, cap, to_micros(now), to_micros(until))

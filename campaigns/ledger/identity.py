@@ -8,14 +8,20 @@ import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from recsys.errors import LedgerError
+
+ChannelName = Literal["email", "sms", "push"]
+CHANNELS: tuple[ChannelName, ...] = get_args(ChannelName)
 
 # Raise it when `normalise` changes: old suppressions would no longer match.
 NORMALISER = 1
 
 _EMAIL = re.compile(r"[^\s@<>(),:;\"\\\[\]]+@[a-z0-9-]+(\.[a-z0-9-]+)+")
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
+_PHONE_MARKS = str.maketrans("", "", " -./()")
+_TOKEN = re.compile(r"[!-~]{8,4096}")
 _BREAKS = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 
 
@@ -56,13 +62,19 @@ def normalise(channel: str, address: str) -> str:
     """One spelling for each contact point. ValueError says why an address is refused."""
     if _BREAKS.search(address):
         raise ValueError("the address holds a line break or a control character")
-    plain = address.strip().lower()
+    plain = address.strip()
+    if channel != "push":  # a token is compared letter by letter
+        plain = plain.lower()
     if not plain.isascii():
         raise ValueError("the address is not plain ASCII; write the domain in its xn-- form")
     if channel == "email" and (len(plain) > 254 or not _EMAIL.fullmatch(plain)):
         raise ValueError("the address is not of the form name@domain.tld")
-    if channel == "sms" and not _PHONE.fullmatch(plain):
-        raise ValueError("the number is not of the form +4915112345678")
+    if channel == "sms":
+        plain = plain.translate(_PHONE_MARKS)
+        if not _PHONE.fullmatch(plain):
+            raise ValueError("the number is not of the form +4915112345678")
+    if channel == "push" and not _TOKEN.fullmatch(plain):
+        raise ValueError("the token is not of 8 to 4,096 letters without spaces")
     if not plain:
         raise ValueError("the address is empty")
     return plain

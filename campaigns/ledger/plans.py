@@ -10,6 +10,7 @@ from campaigns.instants import to_micros
 from campaigns.ledger import tables
 from campaigns.ledger.asked import TEXT, asked, packed
 from campaigns.ledger.codes import free_codes
+from campaigns.ledger.events import record_event
 from campaigns.ledger.ledger import Ledger, wait_for_claims
 from campaigns.ledger.purses import coupon_purse, redeemed_purse
 from recsys.errors import LedgerError
@@ -154,13 +155,16 @@ def register(
     purses: Mapping[str, int],
     replaced_rows: Sequence[str],
     now: datetime,
+    by: str = "",
+    replace: bool = True,
 ) -> bool:
     """Makes a plan the live one of its occasion, in one transaction; False if it already is.
 
     `skipped`: send id → reason of every row that is not to be sent. `purses`: limits, in counts
     or minor units. `replaced_rows`: send ids of the plan that this one replaces; those without
-    an outcome are cancelled. LedgerError while the replaced plan has calls in flight, and for a
-    limit below what is spent.
+    an outcome are cancelled. `by`: who planned it. Without `replace` the first plan of an occasion
+    stays its only one: False for another. LedgerError while the replaced plan has calls in flight,
+    and for a limit below what is spent.
     """
     at = to_micros(now)
     with ledger.writing() as connection:
@@ -168,7 +172,7 @@ def register(
         known = connection.execute(
             text("SELECT state FROM plan WHERE plan_id = :p"), {"p": plan.plan_id}
         ).scalar()
-        if known is not None:
+        if known is not None or not (replace or _is_first(connection, plan.occasion)):
             return False
         for name, cap in purses.items():
             _limit(connection, name, cap)
@@ -189,7 +193,15 @@ def register(
             for key, reason in skipped.items()
         ]  # fmt: skip
         _insert(connection, tables.outcome, rows)
+        record_event(connection, plan.plan_id, "planned", actor=by, at=at)
     return True
+
+
+def _is_first(connection: Connection, occasion: str) -> bool:
+    found = connection.execute(
+        text("SELECT 1 FROM plan WHERE occasion = :o LIMIT 1"), {"o": occasion}
+    )
+    return found.first() is None
 
 
 def _limit(connection: Connection, name: str, cap: int) -> None:

@@ -28,7 +28,7 @@ def rows_left(
     ledger: Ledger, plan_id: str, channel: str, rows: Sequence[tuple[str, str]]
 ) -> list[Left]:
     """Those of (person, send id) that are left, in order."""
-    with ledger.reading() as connection:
+    with ledger.looking_up() as connection:
         found = connection.execute(
             asked(connection, {"person": TEXT, "send_id": TEXT}, _LEFT),
             {"rows": packed(rows), "plan_id": plan_id, "channel": channel},
@@ -36,14 +36,16 @@ def rows_left(
         return [Left(*row) for row in found]
 
 
+# Rows by whole keys: by the plan alone either database would read all of the plan each time.
 _LEFT = """
-SELECT a.n, p.contact, p.address, p.timezone, p.language, s.try, s.until
-FROM asked a
-LEFT JOIN outcome o ON o.plan_id = :plan_id AND o.send_id = a.send_id
-LEFT JOIN send s ON s.send_id = a.send_id AND s.plan_id = :plan_id
-  AND s.state IN ('attempting', 'unknown')
-LEFT JOIN contact_point p ON p.seq = (SELECT seq FROM contact_point q
-  WHERE q.person = a.person AND q.channel = :channel ORDER BY at DESC, seq DESC LIMIT 1)
-WHERE o.outcome IS NULL OR s.send_id IS NOT NULL
-ORDER BY a.n
+SELECT n, contact, address, timezone, language, flying, until FROM (
+  SELECT a.n, p.contact, p.address, p.timezone, p.language, s.until,
+    (SELECT o.outcome FROM outcome o WHERE o.plan_id = :plan_id AND o.send_id = a.send_id LIMIT 1)
+      AS outcome,
+    CASE WHEN s.plan_id = :plan_id AND s.state IN ('attempting', 'unknown') THEN s.try END AS flying
+  FROM asked a
+  LEFT JOIN send s ON s.send_id = a.send_id AND s.state <> 'refused'
+  LEFT JOIN contact_point p ON p.seq = (SELECT seq FROM contact_point q
+    WHERE q.person = a.person AND q.channel = :channel ORDER BY at DESC, seq DESC LIMIT 1)) rows
+WHERE outcome IS NULL OR flying IS NOT NULL ORDER BY n
 """

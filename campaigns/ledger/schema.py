@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, Table, text, update
 
-from campaigns.ledger.tables import ADDED, REMADE, SCHEMA_VERSION, VIEWS, meta, metadata
+from campaigns.ledger.tables import ADDED, FILLED, REMADE, SCHEMA_VERSION, VIEWS, meta, metadata
 
 
 def create(connection: Connection) -> None:
@@ -31,8 +31,13 @@ def _remake(connection: Connection, table: Table) -> None:
         for name in list(connection.execute(text(f"SELECT * FROM {kept} LIMIT 0")).keys())
         if table.c[name].computed is None
     ]
-    names = ", ".join(columns)
+    filled = {name: name for name in columns} | FILLED.get(table.name, {})
     connection.execute(text(f"DROP TABLE {table.name}"))
     table.create(connection)
-    connection.execute(text(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {kept}"))
+    connection.execute(
+        text(
+            f"INSERT INTO {table.name} ({', '.join(filled)})"
+            f" SELECT {', '.join(filled.values())} FROM {kept}"
+        )
+    )
     connection.execute(text(f"DROP TABLE {kept}"))

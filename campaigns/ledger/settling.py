@@ -1,7 +1,10 @@
 """How a call ended: the first write after it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+
+from sqlalchemy import Connection
 
 from campaigns.instants import to_micros
 from campaigns.ledger.asked import NUMBER, TEXT, asked, packed
@@ -15,27 +18,43 @@ from campaigns.ledger.tokens import free_tokens
 _TRIES = {"send_id": TEXT, "try": NUMBER}
 
 
-def settle(ledger: Ledger, done: Sequence[Claimed], state: str, *, ended: datetime) -> list[str]:
-    """Records `accepted` or `unknown` for calls that ended by `ended`, with their outcomes.
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Calls that ended alike: `accepted`, or `unknown`."""
+
+    calls: Sequence[Claimed]
+    state: str
+    at: datetime
+    """when all of them had ended"""
+
+
+def settle(ledger: Ledger, ends: Sequence[Ends]) -> list[str]:
+    """Records how calls ended, with their outcomes.
 
     Returns the send ids that were still open; one that was settled before is left as it is. A slot
     whose call was made once moves to the call's real end.
     """
-    if not done:
+    if not any(one.calls for one in ends):
         return []
     with ledger.writing() as connection:
+        return write_ends(connection, ends)
+
+
+def write_ends(connection: Connection, ends: Sequence[Ends]) -> list[str]:
+    """`settle` in a transaction that does more."""
+    settled: list[str] = []
+    for one in ends:
+        if not one.calls:
+            continue
+        at = to_micros(one.at)
         rows = connection.execute(
             asked(connection, _TRIES, _SETTLE),
-            {"rows": _packed(done), "state": state, "ended": to_micros(ended)},
+            {"rows": _packed(one.calls), "state": one.state, "ended": at},
         ).all()
-        record_outcomes(
-            connection,
-            [(row.plan_id, row.send_id) for row in rows],
-            outcome=state,
-            reason=state,
-            at=to_micros(ended),
-        )
-    return [row.send_id for row in rows]
+        open_ones = [(row.plan_id, row.send_id) for row in rows]
+        record_outcomes(connection, open_ones, outcome=one.state, reason=one.state, at=at)
+        settled += [key for _, key in open_ones]
+    return settled
 
 
 def give_back(ledger: Ledger, done: Sequence[Claimed]) -> list[str]:

@@ -47,29 +47,31 @@ def barred(row: Row[Any], one: Claim) -> str | None:
     return next((reason for found, reason in checks if found), None)
 
 
-_POINT = (
-    "(SELECT {} FROM contact_point p WHERE p.person = a.person AND p.channel = a.channel"
-    " ORDER BY at DESC, seq DESC LIMIT 1)"
+# Scalar subqueries with a LIMIT: of an EXISTS PostgreSQL may read the whole table into a hash. Two
+# questions of the arms, and not one with OR: each has an index of its own.
+_HELD = (
+    "(SELECT 1 FROM assignment g WHERE g.campaign = a.campaign AND g.arm = 'holdout'"
+    " AND g.epoch = (SELECT MAX(epoch) FROM holdout_epoch e WHERE e.campaign = a.campaign)"
+    " AND g.{0} = a.{0} LIMIT 1)"
 )
 _LOOK_UP = f"""
 SELECT a.n,
   (SELECT state FROM plan WHERE plan_id = a.plan_id) AS plan_state,
   (SELECT granted FROM consent c WHERE c.person = a.person AND c.channel = a.channel
     ORDER BY at DESC, granted, seq DESC LIMIT 1) AS granted,
-  {_POINT.format("contact")} AS contact,
-  {_POINT.format("timezone")} AS timezone,
+  p.contact, p.timezone,
   (SELECT live FROM purse WHERE purse = a.purse) AS campaign_live,
-  EXISTS (SELECT 1 FROM outcome o WHERE o.plan_id = a.plan_id AND o.send_id = a.send_id
-    AND o.outcome <> 'unknown') AS settled,
-  EXISTS (SELECT 1 FROM suppression s WHERE s.key IN (a.person, a.contact)) AS suppressed,
-  EXISTS (SELECT 1 FROM assignment g WHERE g.campaign = a.campaign AND g.arm = 'holdout'
-    AND g.epoch = (SELECT MAX(epoch) FROM holdout_epoch e WHERE e.campaign = a.campaign)
-    AND (g.person = a.person OR g.contact = a.contact)) AS held_out,
+  (SELECT 1 FROM outcome o WHERE o.plan_id = a.plan_id AND o.send_id = a.send_id
+    AND o.outcome <> 'unknown' LIMIT 1) AS settled,
+  (SELECT 1 FROM suppression s WHERE s.key IN (a.person, a.contact) LIMIT 1) AS suppressed,
+  COALESCE({_HELD.format("person")}, {_HELD.format("contact")}) AS held_out,
   (SELECT MAX(try) FROM send t WHERE t.send_id = a.send_id) AS tries,
   live.plan_id AS live_plan, live.state AS live_state,
   pl.pseq AS pseq, pl.at AS p_at, pl.until AS p_until, pl.zone AS p_zone, pl.week AS p_week,
   cl.cseq AS cseq, cl.at AS c_at, cl.until AS c_until, cl.zone AS c_zone, cl.week AS c_week
 FROM asked a
+LEFT JOIN contact_point p ON p.seq = (SELECT seq FROM contact_point q
+  WHERE q.person = a.person AND q.channel = a.channel ORDER BY at DESC, seq DESC LIMIT 1)
 LEFT JOIN send live ON live.send_id = a.send_id AND live.state <> 'refused'
 LEFT JOIN send pl ON pl.person = a.person
   AND pl.pseq = (SELECT MAX(pseq) FROM send WHERE person = a.person)

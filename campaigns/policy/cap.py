@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from campaigns.instants import DAY, WEEK
+from pydantic import BaseModel, ConfigDict, Field
+
+from campaigns.instants import DAY, WEEK, from_micros, to_micros
+from campaigns.policy.weeks import first_free
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelCap:
+class ChannelCap(BaseModel):
     """At most `most` pushes of one channel within so many days."""
 
-    most: int
-    days: float
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    most: Annotated[int, Field(ge=1, le=100)]
+    days: Annotated[float, Field(gt=0, le=3650)]
 
     @property
     def span(self) -> int:
@@ -31,6 +36,13 @@ class Cap:
     """of members whose own is unknown"""
     channels: Mapping[str, ChannelCap] = field(default_factory=dict)
     """further caps, by channel"""
+
+    def free_after(self, end: int, zone: str | None) -> int:
+        """When a member of the zone may be pushed to after a push that ended, in microseconds."""
+        if not self.weeks:
+            return end + self.gap
+        by_weeks = first_free(from_micros(end), zone, zone, default_zone=self.zone)
+        return min(end + self.gap, to_micros(by_weeks))
 
 
 ROLLING = Cap()

@@ -15,6 +15,8 @@ from campaigns.plan import Plan
 
 CHUNK = 1_024
 """rows looked up at once"""
+BLOCK = 20
+"""chunks that come one after another: what their messages show is looked up at once"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,10 @@ def chunks(plan: Plan, rng: np.random.Generator) -> Iterator[pl.DataFrame]:
     was killed meets rows that are left at once.
     """
     rows = plan.rows.filter(pl.col("decision").is_in(["push", "held_out"]))
-    for at in rng.permutation(-(-len(rows) // CHUNK)).tolist():
-        yield rows.slice(at * CHUNK, CHUNK)
+    starts = np.arange(0, len(rows), CHUNK)
+    for block in rng.permutation(-(-len(starts) // BLOCK)).tolist():
+        for at in rng.permutation(starts[block * BLOCK : (block + 1) * BLOCK]).tolist():
+            yield rows.slice(at, CHUNK)
 
 
 def remainder(plan: Plan, ledger: Ledger, rows: pl.DataFrame, *, reserving: bool) -> list[Planned]:

@@ -14,7 +14,7 @@ from campaigns.ledger.calls import Claimed, Declined
 from campaigns.ledger.claims import claim, reclaim
 from campaigns.ledger.ledger import Ledger, wake
 from campaigns.ledger.plans import close_rows, find_plan, finish
-from campaigns.ledger.settling import give_back, settle
+from campaigns.ledger.settling import Ends, give_back, settle
 from campaigns.message import Message
 from campaigns.plan import Plan
 from campaigns.policy.quiet_hours import known_zone
@@ -98,15 +98,25 @@ class _Run:
     report: SendReport
     window: tuple[datetime, datetime]
     flying: list[Planned] = field(default_factory=list)
+    ends: list[Ends] = field(default_factory=list)
+    """of calls that the next claim settles"""
 
     def go(self) -> None:
+        try:
+            self._go()
+        finally:
+            self._settle()
+
+    def _go(self) -> None:
         for rows in chunks(self.plan, self.rng):
             if not self._go_on():
                 break
             self._send_all(self._left(rows))
+        self._settle()
         flying, self.flying = self.flying, []
         for one in flying:
             self._take_over(one)
+        self._settle()
         if self.now() > self.window[1]:
             self._expire()
 
@@ -152,17 +162,17 @@ class _Run:
 
     def _send(self, batch: Sequence[Planned]) -> None:
         messages = {one.key: self._render(one) for one in batch if not one.claim.ghost}
+        coded = {key for key, message in messages.items() if message.coded}
         answers = claim(
             self.ledger,
-            [
-                replace(one.claim, coded=one.key in messages and messages[one.key].coded)
-                for one in batch
-            ],
+            [replace(one.claim, coded=True) if one.key in coded else one.claim for one in batch],
             now=self.now(),
             until=self._last_call(),
-            cap=self.settings.cap,
+            cap=self.settings.frequency_cap,
             quiet=self.settings.quiet_hours,
+            ends=self.ends,
         )
+        self._settled()
         skipped: dict[str, list[str]] = {}
         calls: list[Call] = []
         claimed: dict[str, tuple[Planned, Claimed]] = {}
@@ -206,28 +216,38 @@ class _Run:
         if not calls:
             return []
         ended = self.lanes.call(calls)
-        self._settle([claimed for claimed, _ in calls], ended)
+        self._sort([claimed for claimed, _ in calls], ended)
         if ended.broke is not None:
             raise ended.broke
         return [key for key, one in ended.answers.items() if one.state is Delivery.UNKNOWN]
 
-    def _settle(self, calls: Sequence[Claimed], ended: Ended) -> None:
+    def _sort(self, calls: Sequence[Claimed], ended: Ended) -> None:
+        """What was delivered, or may have been, waits to be settled; the rest is given back."""
         by_state: dict[Delivery, list[Claimed]] = {state: [] for state in Delivery}
         not_made = Answer(Delivery.REFUSED)
         for one in calls:
             by_state[ended.answers.get(one.send_id, not_made).state].append(one)
-        for state in (Delivery.ACCEPTED, Delivery.UNKNOWN):
-            if not by_state[state]:
-                continue
-            settled = settle(self.ledger, by_state[state], state.value, ended=self.now())
-            self.report.made[state.value] += len(settled)
+        self._end(by_state[Delivery.ACCEPTED], Delivery.ACCEPTED)
+        self._end(by_state[Delivery.UNKNOWN], Delivery.UNKNOWN)
         undelivered = [*by_state[Delivery.REFUSED], *by_state[Delivery.REJECTED]]
         returned = set(give_back(self.ledger, undelivered))
         # Taken over meanwhile: the other sender's call may have delivered.
-        doubtful = [one for one in undelivered if one.send_id not in returned]
-        settle(self.ledger, doubtful, Delivery.UNKNOWN.value, ended=self.now())
+        self._end([one for one in undelivered if one.send_id not in returned], Delivery.UNKNOWN)
         rejected = [one.send_id for one in by_state[Delivery.REJECTED]]
         self._skip({"undeliverable": [key for key in rejected if key in returned]})
+
+    def _end(self, calls: Sequence[Claimed], state: Delivery) -> None:
+        if calls:
+            self.ends.append(Ends(calls, state.value, self.now()))
+
+    def _settle(self) -> None:
+        settle(self.ledger, self.ends)
+        self._settled()
+
+    def _settled(self) -> None:
+        for one in self.ends:
+            self.report.made[one.state] += len(one.calls)
+        self.ends = []
 
     def _take_over(self, one: Planned) -> None:
         """Ends a call that a killed sender left open, its own or another's."""
@@ -245,10 +265,11 @@ class _Run:
                 )
                 if isinstance(answer, Claimed):
                     self._call([(answer, message.with_code(answer.code))])
+                    self._settle()
                     return
         if until < self.now():
             stranded = Claimed(one.key, attempt, until)
-            settle(self.ledger, [stranded], Delivery.UNKNOWN.value, ended=until)
+            self.ends.append(Ends([stranded], Delivery.UNKNOWN.value, until))
 
     def _expire(self) -> None:
         for rows in chunks(self.plan, self.rng):

@@ -1,7 +1,7 @@
 """A small shop for campaign tests: real files, a real ledger, offers from a table."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -168,6 +168,14 @@ def composition(
         with made.open_ledger() as ledger:
             consent = write_consent(folder / "consent.csv", MEMBERS[:-1])
             import_consent(consent, ledger, now=clock())
+    return made
+
+
+def over(shop: Composition, url: str) -> Composition:
+    """The shop over another ledger, in which the same members consented."""
+    made = replace(shop, settings=shop.settings.model_copy(update={"ledger_url": url}))
+    with made.open_ledger() as ledger:
+        import_consent(shop.folder / "consent.csv", ledger, now=shop.now())
     return made
 
 

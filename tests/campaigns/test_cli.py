@@ -4,8 +4,9 @@ import pytest
 
 from campaigns.account import amount
 from campaigns.ledger.consent import suppress
+from campaigns.ledger.preferences import Change, prefer
 from recsys.errors import CampaignError
-from tests.campaigns.kit import MEMBERS, Clock, composition, write_consent
+from tests.campaigns.kit import MEMBERS, NOW, Clock, composition, write_consent
 
 CAMPAIGN = """\
 campaign: "24"
@@ -74,6 +75,16 @@ def test_why_tells_each_kind_of_member_their_reason(run, shop, campaign):
     assert "not in the campaign's audience" in run("why", "stranger")
     run("send")  # all of it: no plan is live any more
     assert "m2 often buys what c1 is for" in run("why", "m2")
+
+
+def test_preview_speaks_the_members_language_or_the_one_that_is_asked_for(run, shop, campaign):
+    run("plan", campaign)
+    assert "Picked for you" in run("preview", "m1")
+    assert "猜你喜欢" in run("preview", "m1", "--language", "zh-CN")
+    with shop.open_ledger() as ledger:
+        prefer(ledger, "m1", {"email": Change(None, "zh")}, now=NOW)
+    assert "猜你喜欢" in run("preview", "m1")
+    assert "Picked for you" in run("preview", "m1", "--language", "en")
 
 
 def test_preview_shows_the_message_and_sends_nothing(run, shop, campaign):

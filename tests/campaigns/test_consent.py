@@ -46,6 +46,20 @@ def test_of_two_statements_for_one_instant_the_refusal_counts(ledger, tmp_path):
     assert not standing(ledger).granted
 
 
+def test_each_channel_has_its_own_consent_and_contact_point(ledger, tmp_path):
+    phone = GOOD.replace("email", "sms").replace("Ann@Example.invalid", "+49 151 12345678")
+    token = GOOD.replace("email", "push").replace("Ann@Example.invalid", "Token-of-Ann")
+    assert load(ledger, tmp_path, HEADER + GOOD + phone + token.replace("yes", "no")).new == 3
+    ann = ledger.identity.person("ann")
+    by = {name: standings(ledger, name)[ann] for name in ("email", "sms", "push")}
+    assert [one.granted for one in by.values()] == [True, True, False]
+    assert len({one.contact for one in by.values()}) == 3
+    assert by["sms"].contact == ledger.identity.contact("sms", "+4915112345678")
+    suppress(ledger, [by["sms"].contact], reason="unsubscribed", now=NOW)
+    assert standings(ledger, "sms")[ann].suppressed
+    assert not standings(ledger, "email")[ann].suppressed
+
+
 def test_an_import_never_reopens_a_suppression(ledger, tmp_path):
     load(ledger, tmp_path, HEADER + GOOD)
     contact = ledger.identity.contact("email", "ann@example.invalid")
@@ -67,7 +81,8 @@ def test_an_import_never_reopens_a_suppression(ledger, tmp_path):
         (("Ann@Example.invalid", "änn@example.invalid"), "address", "ASCII"),
         (("Ann@Example.invalid", ""), "address", "name@domain"),
         (("ann,", ","), "member_id", "empty"),
-        (("email", "pigeon"), "channel", "unknown"),
+        (("email", "pigeon"), "channel", "unknown; known: email, sms, push"),
+        (("email", "sms"), "address", "of the form +49"),
         (("yes", "maybe"), "consent", "yes or no"),
         (("00:00:00Z", "00:00:00"), "at", "no time zone"),
         (("2017-11-01", "2018-11-01"), "at", "future"),

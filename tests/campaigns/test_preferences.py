@@ -15,7 +15,8 @@ from tests.campaigns.kit import MEMBERS, Clock, composition, definition, write_c
 
 pytestmark = pytest.mark.anyio
 ANN = MEMBERS[0]
-NOTHING = {"channels": {"email": {"push": False, "stopped": False, "language": None}}}
+UNSAID = {"push": False, "stopped": False, "language": None}
+NOTHING = {"channels": {"email": UNSAID, "sms": UNSAID, "push": UNSAID}}
 
 
 @pytest.fixture

@@ -40,8 +40,17 @@ ADDED: dict[int, list[Table]] = {
 REMADE: dict[int, list[Table]] = {3: [plan, send, redemption]}
 """those that it changed"""
 
+FILLED = {
+    "send": {
+        f"{prefix}prev_week": f"CASE WHEN {prefix}prev_until IS NULL THEN NULL ELSE 0 END"
+        for prefix in ("p", "c")
+    }
+}
+"""columns of theirs that rows of before need, where nothing would not do"""
+
 __all__ = [
     "ADDED",
+    "FILLED",
     "LEAST_GAP",
     "REMADE",
     "SCHEMA_VERSION",

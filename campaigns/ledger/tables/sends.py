@@ -75,30 +75,27 @@ def _link(
     before, its_week = f"{prefix}prev_until", f"{prefix}prev_week"
     return [
         UniqueConstraint(unit, f"{prefix}seq", name=f"{unit}_chain"),
-        UniqueConstraint(unit, f"{prefix}seq", "until", name=f"{unit}_link"),
-        UniqueConstraint(unit, f"{prefix}seq", "week", name=f"{unit}_week_link"),
+        UniqueConstraint(unit, f"{prefix}seq", "until", "week", name=f"{unit}_link"),
         CheckConstraint(f"{prefix}seq >= 1", name=f"{unit}_from_one"),
-        CheckConstraint(f"({prefix}prev IS NULL) = ({before} IS NULL)", name=f"{unit}_link_whole"),
+        CheckConstraint(
+            f"({prefix}prev IS NULL) = ({before} IS NULL)"
+            f" AND ({prefix}prev IS NULL) = ({its_week} IS NULL)",
+            name=f"{unit}_link_whole",
+        ),
         CheckConstraint(
             f"state = 'carry' OR {before} IS NULL OR at - {before} >= gap", name=f"{unit}_gap"
         ),
         CheckConstraint(
-            f"gap >= {WEEK} OR state = 'carry' OR {before} IS NULL OR at - {before} >= {WEEK}"
-            f" OR (week IS NOT NULL"
-            f" AND {its_week} IS NOT NULL AND {prefix}prev_week_here IS NOT NULL"
+            f"state = 'carry' OR {before} IS NULL OR at - {before} >= {WEEK} OR (week > 0"
+            f" AND {its_week} > 0 AND {prefix}prev_week_here IS NOT NULL"
             f" AND {prefix}week_there IS NOT NULL"
             f" AND week > {prefix}prev_week_here AND {prefix}week_there > {its_week})",
             name=f"{unit}_weeks",
         ),
         ForeignKeyConstraint(
-            [unit, f"{prefix}prev", before],
-            [f"send.{unit}", f"send.{prefix}seq", "send.until"],
+            [unit, f"{prefix}prev", before, its_week],
+            [f"send.{unit}", f"send.{prefix}seq", "send.until", "send.week"],
             name=f"{unit}_before",
-        ),
-        ForeignKeyConstraint(
-            [unit, f"{prefix}prev", its_week],
-            [f"send.{unit}", f"send.{prefix}seq", "send.week"],
-            name=f"{unit}_week_before",
         ),
     ]
 
@@ -143,7 +140,7 @@ send = Table(
     number("cprev_until", null=True),
     Column("gap", BigInteger, nullable=False, server_default=text(str(WEEK))),
     words("zone", null=True),
-    Column("week", Integer),
+    Column("week", Integer, nullable=False, server_default=text("0")),
     *_weeks("p"),
     *_weeks("c"),
     Column("reserved", BigInteger, nullable=False, server_default=text("0")),

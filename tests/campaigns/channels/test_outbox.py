@@ -1,13 +1,16 @@
 import errno
 import os
 from email import message_from_bytes, policy
+from email.utils import formataddr
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from campaigns.channels.contract import Delivery
-from campaigns.channels.outbox import Outbox
+from campaigns.channels.outbox import Outbox, email
 from campaigns.definition import Template
-from campaigns.message import Coupon, Message, render, whole
+from campaigns.message import Coupon, Message, Product, render, whole
 from recsys.errors import CampaignError
 from tests.campaigns.kit import NOW
 
@@ -22,7 +25,7 @@ def facts(**changes):
         "to": "ann@example.invalid",
         "title": "Your week",
         "coupon": Coupon("c1", "1 € off"),
-        "products": ["Tea & <b>cake</b>"],
+        "products": [Product("t1", "Tea & <b>cake</b>")],
         "valid_until": NOW,
         "unsubscribe": "https://x/u/t",
     } | changes
@@ -41,6 +44,33 @@ def test_the_file_is_a_message_that_any_mail_program_reads(outbox):
     assert mail["List-Unsubscribe"] == "<https://x/u/t>"
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert mail.get_body(("html",)).get_content().strip() == "<p>html</p>"
+
+
+ONE_LINE = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp", "Cs")))
+
+
+@given(
+    ONE_LINE,
+    st.text(st.characters(codec="utf-8", exclude_categories=("Cc",))),
+    ONE_LINE,
+    st.sampled_from(["", "x" * 2000]),
+)
+def test_whatever_is_said_is_read_again(subject, text, name, long):
+    text = f"{text}\n{long}\n"
+    subject = " ".join(subject.split())
+    message = Message("a1b2", "ann@example.invalid", subject, text, f"<p>{text}</p>", "https://x/u")
+    sender = formataddr((" ".join(name.split()), "shop@example.invalid"))
+    content = email(message, sender=sender, now=NOW).as_bytes()
+    assert content.isascii()
+    assert max(map(len, content.split(b"\r\n"))) <= 998
+    assert b"\n" not in content.replace(b"\r\n", b"")
+    mail = message_from_bytes(content, policy=policy.default)
+    assert mail["Subject"] == subject
+    assert mail["From"].addresses[0].addr_spec == "shop@example.invalid"
+    assert mail.get_body(("plain",)).get_content().replace("\r\n", "\n") == text
+    assert mail["To"] == "ann@example.invalid"
+    assert mail["Date"].datetime == NOW
+    assert mail.defects == []
 
 
 def test_the_same_send_twice_is_one_file(outbox):

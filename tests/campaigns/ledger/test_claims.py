@@ -11,7 +11,7 @@ from campaigns.ledger.claims import claim, reclaim
 from campaigns.ledger.consent import Statement, record, suppress
 from campaigns.ledger.ledger import Ledger, wake
 from campaigns.ledger.plans import assign_arms, close_rows, outcomes
-from campaigns.ledger.settling import give_back, settle
+from campaigns.ledger.settling import Ends, give_back, settle
 from campaigns.policy.quiet_hours import USUAL, QuietHours
 from campaigns.verify import verify
 from recsys.errors import LedgerError
@@ -29,7 +29,7 @@ def take(ledger, one, now=NOW, quiet=USUAL):
 def push(ledger, one, now=NOW, ended=None):
     answer = take(ledger, one, now)
     assert isinstance(answer, Claimed), answer
-    settle(ledger, [answer], "accepted", ended=ended or now)
+    settle(ledger, [Ends([answer], "accepted", ended or now)])
     return answer
 
 
@@ -111,7 +111,7 @@ def test_taking_over_holds_the_slot_to_the_new_calls_end(ledger):
     take(ledger, a_claim(plan, who))
     later = NOW + timedelta(hours=10)
     taken = reclaim(ledger, a_claim(plan, who), now=later, until=later + MINUTE)
-    settle(ledger, [taken], "accepted", ended=later)
+    settle(ledger, [Ends([taken], "accepted", later)])
     wake(ledger, now=NOW + WEEK + MINUTE, max_idle_days=35)
     other = take(ledger, a_claim(live_plan(ledger, "b"), who), NOW + WEEK + MINUTE)
     assert reason(other) == "capped"
@@ -122,10 +122,10 @@ def test_an_unknown_send_may_turn_out_accepted_and_never_back(ledger):
     who = consenting(ledger, "ann")
     plan = live_plan(ledger)
     answer = take(ledger, a_claim(plan, who))
-    settle(ledger, [answer], "unknown", ended=NOW)
+    settle(ledger, [Ends([answer], "unknown", NOW)])
     assert outcomes(ledger, plan.plan_id) == {answer.send_id: ("unknown", "unknown")}
-    settle(ledger, [answer], "accepted", ended=NOW)
-    assert settle(ledger, [answer], "unknown", ended=NOW) == []
+    settle(ledger, [Ends([answer], "accepted", NOW)])
+    assert settle(ledger, [Ends([answer], "unknown", NOW)]) == []
     assert outcomes(ledger, plan.plan_id) == {answer.send_id: ("accepted", "accepted")}
 
 
@@ -324,7 +324,7 @@ def test_any_order_of_claims_and_ends_keeps_the_cap_of_a_plain_model(tmp_path_fa
             elif end == "crash":
                 model.take(who, now + MINUTE)
             else:
-                settle(ledger, [answer], end, ended=now)
+                settle(ledger, [Ends([answer], end, now)])
                 model.take(who, now if end == "accepted" else now + MINUTE)
         assert verify(ledger).breaches == ()
 

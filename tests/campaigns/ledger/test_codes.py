@@ -10,7 +10,7 @@ from campaigns.ledger.calls import Claimed, Declined
 from campaigns.ledger.claims import claim, reclaim
 from campaigns.ledger.codes import Pool, add_codes, all_codes, coded_coupons, pools
 from campaigns.ledger.plans import UNLIMITED, left
-from campaigns.ledger.settling import give_back, settle
+from campaigns.ledger.settling import Ends, give_back, settle
 from campaigns.verify import verify
 from tests.campaigns.kit import NOW, a_claim, consenting, live_plan, open_test_ledger
 
@@ -43,7 +43,7 @@ def test_each_send_takes_a_code_until_the_pool_is_empty(ledger):
     assert sorted(one.code for one in taken[:2]) == ["A-1", "A-2"]
     assert isinstance(taken[2], Declined)
     assert taken[2].reason == "codes_used_up"
-    settle(ledger, taken[:2], "accepted", ended=NOW)
+    settle(ledger, [Ends(taken[:2], "accepted", NOW)])
     assert pools(ledger)["c1"] == Pool(sent=2)
     assert {one.member_id for one in all_codes(ledger)} == {"ann", "bob"}
     assert verify(ledger).breaches == ()

@@ -16,7 +16,7 @@ from campaigns.ledger.holdings import Holding, holding
 from campaigns.ledger.ledger import wake
 from campaigns.ledger.plans import left
 from campaigns.ledger.redemptions import Redemption, Refused, Use, coupon_of, redeem, reverse
-from campaigns.ledger.settling import give_back, settle
+from campaigns.ledger.settling import Ends, give_back, settle
 from campaigns.verify import verify
 from tests.campaigns.kit import NOW, WEEK, a_claim, consenting, live_plan, open_test_ledger
 
@@ -30,7 +30,7 @@ def send_to(ledger, plan, *members, coded=False):
     for member in members:
         one = a_claim(plan, consenting(ledger, member), coded=coded)
         (answer,) = claim(ledger, [one], now=NOW, until=SOON)
-        settle(ledger, [answer], "accepted", ended=NOW)
+        settle(ledger, [Ends([answer], "accepted", NOW)])
         codes.append(answer.code)
     return codes
 
@@ -316,5 +316,5 @@ def test_a_week_later_the_same_coupon_is_a_right_again(ledger):
     wake(ledger, now=later, max_idle_days=35)
     one = a_claim(plan, consenting(ledger, "ann"))
     (answer,) = claim(ledger, [one], now=later, until=later + timedelta(minutes=1))
-    settle(ledger, [answer], "accepted", ended=later)
+    settle(ledger, [Ends([answer], "accepted", later)])
     assert use(ledger, "o2", member_id="ann", now=later).campaign_id == "25"

@@ -23,23 +23,21 @@ FIRST = {
 STRANGER = FIRST | {"send_id": "s2", "person": "bob", "contact": "work", "at": AT + WEEK,
                     "until": AT + WEEK, "week": 11}  # fmt: skip
 TOO_SOON = {"at": AT + DAY, "until": AT + DAY}
-PERSON_NEXT = {"person": "ann", "pseq": 2, "pprev_until": AT}
-CONTACT_NEXT = {"contact": "home", "cseq": 2, "cprev_until": AT}
+PERSON_NEXT = {"person": "ann", "pseq": 2, "pprev_until": AT, "pprev_week": 10}
+CONTACT_NEXT = {"contact": "home", "cseq": 2, "cprev_until": AT, "cprev_week": 10}
 
 BY_WEEKS = {"gap": 26 * HOUR, "at": AT + 2 * DAY, "until": AT + 2 * DAY, "week": 11}
-PERSON_WEEKS = {"pprev_week": 10, "pprev_week_here": 10, "pweek_there": 11}
-CONTACT_WEEKS = {"cprev_week": 10, "cprev_week_here": 10, "cweek_there": 11}
+PERSON_WEEKS = {"pprev_week_here": 10, "pweek_there": 11}
+CONTACT_WEEKS = {"cprev_week_here": 10, "cweek_there": 11}
 
 FORGED_SENDS = {
     "person_weeks": PERSON_NEXT | BY_WEEKS | PERSON_WEEKS | {"pweek_there": 10},
     "contact_weeks": CONTACT_NEXT | BY_WEEKS | CONTACT_WEEKS | {"cprev_week_here": 11},
-    "person_week_before": PERSON_NEXT | BY_WEEKS | PERSON_WEEKS | {"pprev_week": 9},
-    "contact_week_before": CONTACT_NEXT | BY_WEEKS | CONTACT_WEEKS | {"cprev_week": 9},
     "gap_not_too_short": {"gap": HOUR},
     "reserved_not_negative": {"reserved": -1},
     "released_or_not": {"released": 2},
-    "person_gap": PERSON_NEXT | TOO_SOON,
-    "contact_gap": CONTACT_NEXT | TOO_SOON,
+    "person_gap": PERSON_NEXT | TOO_SOON | PERSON_WEEKS,
+    "contact_gap": CONTACT_NEXT | TOO_SOON | CONTACT_WEEKS,
     "person_before": PERSON_NEXT | {"pprev_until": AT - 30 * DAY} | TOO_SOON,
     "contact_before": CONTACT_NEXT | {"cprev_until": AT - 30 * DAY} | TOO_SOON,
     "person_link_whole": PERSON_NEXT | {"pprev_until": None} | TOO_SOON,

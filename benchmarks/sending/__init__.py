@@ -1,0 +1,1 @@
+"""How many sends a second are recorded, and how fast a killed sender goes on."""

@@ -1,0 +1,1 @@
+"""When a campaign comes round, and what is due now."""
