@@ -127,14 +127,13 @@ def _lift(occasion: str | None, rows: pl.DataFrame, known: _Known) -> Lift:
             f"the share held out was changed at {words(at)}, and the arms were drawn anew: what "
             "was before cannot be added to what came after"
         )
-    if not share:
-        withheld.append("nobody is held out; give the campaign a holdout")
+    withheld += _too_few(some, share)
     days: list[Day] = []
     effects: list[Effect] = []
     if not withheld:
         days, effects = _measured(some, known)
         if not effects:
-            withheld.append(_too_early(some, days, known))
+            withheld.append(_too_early(days, known))
     reached = {person for _, _, person, _, ghost, _ in known.arms.claims if not ghost}
     treated = some.people.filter(pl.col("arm") == "treat")
     return Lift(
@@ -213,13 +212,19 @@ def _effects(
         )
 
 
-def _too_early(some: Sample, days: Sequence[Day], known: _Known) -> str:
+def _too_few(some: Sample, share: float) -> list[str]:
+    if not share:
+        return ["nobody is held out; give the campaign a holdout"]
     held_out, treated = len(some.clusters("holdout")), len(some.clusters("treat"))
-    if min(held_out, treated) < LEAST_CLUSTERS:
-        return (
-            f"{held_out:,} contact points are held out and {treated:,} are not; "
-            f"below {LEAST_CLUSTERS} in each arm chance rules"
-        )
+    if min(held_out, treated) >= LEAST_CLUSTERS:
+        return []
+    return [
+        f"{held_out:,} contact points are held out and {treated:,} are not; "
+        f"below {LEAST_CLUSTERS} in each arm chance rules"
+    ]
+
+
+def _too_early(days: Sequence[Day], known: _Known) -> str:
     if not days[0].treated:
         return (
             f"the dataset ends at {words(known.until)}, before anyone's first day after the slot "
