@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from campaigns.lift.facts import CampaignLift, Lift, LiftReport
-from campaigns.lift.wording import NAMES, days, headline, latest, signed, span, verdict
+from campaigns.lift.wording import NAMES, OCCASIONS, days, headline, latest, signed, span, verdict
 
 
 def show_lift(console: Console, report: LiftReport, page: Path | None) -> None:
@@ -30,7 +30,10 @@ def _show(console: Console, one: CampaignLift) -> None:
     )
     _say(console, whole, "  ")
     if len(one.occasions) > 1:
-        for occasion in one.occasions:
+        earlier = len(one.occasions) - OCCASIONS
+        if earlier > 0:
+            console.print(f"  {earlier:,} earlier occasions: --json has all")
+        for occasion in one.occasions[-OCCASIONS:]:
             console.print(f"  {escape(occasion.occasion or '')}")
             _say(console, occasion, "    ")
 

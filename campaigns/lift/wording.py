@@ -11,6 +11,10 @@ NAMES = {
 }
 
 
+OCCASIONS = 20
+"""shown of a campaign, the latest"""
+
+
 def latest(lift: Lift, outcome: str = "profit") -> Effect | None:
     """Of one outcome, through the last day that is shown."""
     return next((one for one in reversed(lift.effects) if one.outcome == outcome), None)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,19 @@ def test_a_number_that_is_withheld_is_nowhere(capsys):
     assert 'class="numbers"' not in text
     show_lift(Console(width=300), report(lift(withheld=[reason])), None)
     assert f"No number is told: {reason}." in capsys.readouterr().out
+
+
+def test_of_many_occasions_the_latest_are_shown(capsys):
+    many = [replace(lift(withheld=["no"]), occasion=f"tea@{day:03d}") for day in range(30)]
+    of_many = LiftReport("now", "then", 0.95, [CampaignLift("tea", 0.25, lift(), many)])
+    text = rendered_lift(of_many)
+    assert "tea@009" not in text
+    assert text.count("tea@0") == 20
+    assert "… and 10 earlier ones." in text
+    show_lift(Console(width=300), of_many, None)
+    said = capsys.readouterr().out
+    assert "10 earlier occasions: --json has all" in said
+    assert "tea@009" not in said
 
 
 @pytest.mark.browser
