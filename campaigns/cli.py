@@ -176,7 +176,7 @@ def show(
 @app.command("report")
 def report_lift(
     ctx: typer.Context,
-    campaigns: Annotated[list[str], typer.Argument(help="The campaigns' names.")],
+    campaigns: Annotated[list[str], typer.Argument(metavar="CAMPAIGN", help="Their names.")],
     html: Annotated[Path | None, typer.Option(help="Write a page for people.")] = None,
     as_json: Json = False,
 ) -> None:

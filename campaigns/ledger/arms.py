@@ -45,14 +45,17 @@ def read_arms(ledger: Ledger, campaign: str) -> Arms:
 def campaigns_sent(ledger: Ledger) -> list[str]:
     """The campaigns whose sending began, by name."""
     with ledger.reading() as connection:
-        rows = connection.execute(text("SELECT DISTINCT campaign FROM send ORDER BY campaign"))
-        return [str(name) for name in rows.scalars()]
+        return [str(name) for name in connection.execute(_SENT).scalars()]
 
 
 def _rows(connection: Connection, sql: str, campaign: str) -> Rows:
     return [tuple(row) for row in connection.execute(text(sql), {"campaign": campaign}).all()]
 
 
+_SENT = text(
+    "SELECT DISTINCT campaign FROM plan p"
+    " WHERE EXISTS (SELECT 1 FROM send s WHERE s.plan_id = p.plan_id) ORDER BY campaign"
+)
 _DRAWN = "person IN (SELECT person FROM assignment WHERE campaign = :campaign)"
 _SQL = {
     "epochs": "SELECT epoch, share, started_at FROM holdout_epoch WHERE campaign = :campaign",

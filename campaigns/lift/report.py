@@ -104,6 +104,8 @@ def _known(
 
 def _campaign(name: str, known: _Known) -> CampaignLift:
     rows = known.rows
+    if rows.is_empty():
+        raise CampaignError(f"Of campaign '{name}' the ledger knows no arms, so it tells nothing")
     occasions = rows.group_by("occasion").agg(pl.col("slot").min()).sort("slot", "occasion")
     names = occasions["occasion"].to_list()
     opening = rows.with_columns(pl.col("first") & (pl.col("occasion") == pl.lit(names[0])))
@@ -117,37 +119,46 @@ def _campaign(name: str, known: _Known) -> CampaignLift:
 def _lift(occasion: str | None, rows: pl.DataFrame, known: _Known) -> Lift:
     some = sample(rows, known.members)
     epochs = some.people["epoch"].unique().sort().to_list()
-    shares = {number: float(share) for number, share, _ in known.arms.epochs}
-    share = shares[epochs[-1]]
-    done = checks(some, known.rows, known.arms, share=share) if len(epochs) == 1 else []
-    withheld = [f"{one.name}: {one.found}" for one in done if not one.holds]
+    began, share = next(
+        (at, float(share)) for number, share, at in known.arms.epochs if number == epochs[-1]
+    )
+    few = _too_few(some, share)
+    done = []
+    if len(epochs) == 1 and (occasion is None or not few):
+        done = checks(some, known.rows, known.arms, share=share)
+    withheld = [f"{one.name}: {one.found}" for one in done if not one.holds] + few
     if len(epochs) > 1:
-        at = next(at for number, _, at in known.arms.epochs if number == epochs[-1])
-        withheld.append(
-            f"the share held out was changed at {words(at)}, and the arms were drawn anew: what "
-            "was before cannot be added to what came after"
+        withheld.insert(
+            0,
+            f"the share held out was changed at {words(began)}, and the arms were drawn anew: what "
+            "was before cannot be added to what came after",
         )
-    withheld += _too_few(some, share)
     days: list[Day] = []
     effects: list[Effect] = []
     if not withheld:
         days, effects = _measured(some, known)
         if not effects:
             withheld.append(_too_early(days, known))
-    reached = {person for _, _, person, _, ghost, _ in known.arms.claims if not ghost}
-    treated = some.people.filter(pl.col("arm") == "treat")
     return Lift(
         occasion,
-        words(int(some.people["slot"].min())),  # type: ignore[arg-type]
+        words(int(some.people["slot"].to_numpy().min())),
         share,
         _arm(some, "treat"),
         _arm(some, "holdout"),
-        int(treated["person"].is_in(list(reached)).sum()),
+        _reached(some, occasion, known.arms),
         done,
         withheld,
         days,
         effects,
     )
+
+
+def _reached(some: Sample, occasion: str | None, arms: Arms) -> int:
+    """Of the treated, those whom a push of the occasion went to; of any, where it is None."""
+    plans = {plan_id for plan_id, one, _ in arms.plans if occasion in (None, one)}
+    sent = [who for plan_id, _, who, _, ghost, _ in arms.claims if plan_id in plans and not ghost]
+    treated = some.people.filter(pl.col("arm") == "treat")["person"]
+    return int(treated.is_in(sent).sum())
 
 
 def _arm(some: Sample, arm: str) -> Arm:

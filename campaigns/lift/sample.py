@@ -58,9 +58,8 @@ def planned(arms: Arms, still_open: Iterable[tuple[str, str]]) -> pl.DataFrame:
     rows = frame([*arms.planned, *still_open, *taken], plan_id=TEXT, send_id=TEXT).unique()
     rows = rows.join(plans, on="plan_id")
     assigned = frame(arms.assigned, epoch=NUMBER, person=TEXT, cluster=TEXT, arm=TEXT)
-    named = _named(rows["occasion"].unique(), assigned["person"].unique())
     return (
-        rows.join(named, on="send_id")
+        rows.join(_named(rows, arms), on="send_id")
         .join(assigned, on=["epoch", "person"])
         .join(claims, on="send_id", how="left")
         .join(_windows(rows["occasion"].unique()), on="occasion")
@@ -75,10 +74,19 @@ def planned(arms: Arms, still_open: Iterable[tuple[str, str]]) -> pl.DataFrame:
     )
 
 
-def _named(occasions: pl.Series, people: pl.Series) -> pl.DataFrame:
-    """The send ids that people have: the ledger's outcomes say only those."""
-    pairs = [(send_id(one, who), who) for one in occasions.to_list() for who in people.to_list()]
-    return frame(pairs, send_id=TEXT, person=TEXT)
+def _named(rows: pl.DataFrame, arms: Arms) -> pl.DataFrame:
+    """Whose send ids they are. Claims say so; of other rows the ledger has the send id alone, so
+    everyone's is made again for their occasion."""
+    found = {key: person for _, key, person, *_ in arms.claims}
+    people = sorted({person for _, person, *_ in arms.assigned})
+    unclaimed = rows.filter(~pl.col("send_id").is_in(list(found))).select("occasion", "send_id")
+    for (occasion,), some in unclaimed.group_by("occasion"):
+        wanted = set(some["send_id"].to_list())
+        for person in people:
+            key = send_id(str(occasion), person)
+            if key in wanted:
+                found[key] = person
+    return frame(list(found.items()), send_id=TEXT, person=TEXT)
 
 
 def _windows(occasions: pl.Series) -> pl.DataFrame:

@@ -304,6 +304,13 @@ def test_a_member_counts_once_from_the_first_slot_on(sent, clock):
         "tea@2017-12-11T09:05:00Z",
     ]
     assert found.whole.treated == found.occasions[0].treated == found.occasions[1].treated
+    assert found.whole.reached == found.whole.treated.members
+    assert [one.reached for one in found.occasions] == [found.whole.reached] * 2
+    left = "UPDATE send SET ghost = 1, cost = 0 WHERE occasion = :o AND person = :p"
+    one = min(member for member, arm in arms.items() if arm == "treat")
+    forge(sent, left, o=found.occasions[1].occasion, p=person(sent, one))
+    reached = [one.reached for one in lift_of(sent).occasions]
+    assert reached == [found.whole.reached, found.whole.reached - 1]
     whole, first, last = (
         effect(one, "orders", 28) for one in (found.whole, *found.occasions)
     )  # fmt: skip
@@ -425,6 +432,12 @@ def test_a_campaign_that_never_was_is_named(sent):
 def test_nothing_sent_is_said(file_shop):
     with pytest.raises(CampaignError, match="sent: none"):
         lift_report(file_shop, ["tea"])
+
+
+def test_a_ledger_without_arms_is_named(sent):
+    forge(sent, "DELETE FROM assignment")
+    with pytest.raises(CampaignError, match="Of campaign 'tea' the ledger knows no arms"):
+        lift_of(sent)
 
 
 def test_a_bounce_costs_nothing(sent, clock):
