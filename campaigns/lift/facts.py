@@ -62,7 +62,7 @@ class Lift:
     """Of one occasion, or of a whole campaign."""
 
     occasion: str | None
-    """None: all of the campaign's, from each member's first slot on"""
+    """None: all of the campaign's since the arms were last drawn, from each member's first slot"""
     since: str
     """the first slot"""
     share: float

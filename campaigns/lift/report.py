@@ -108,9 +108,11 @@ def _campaign(name: str, known: _Known) -> CampaignLift:
         raise CampaignError(f"Of campaign '{name}' the ledger knows no arms, so it tells nothing")
     occasions = rows.group_by("occasion").agg(pl.col("slot").min()).sort("slot", "occasion")
     names = occasions["occasion"].to_list()
-    opening = rows.with_columns(pl.col("first") & (pl.col("occasion") == pl.lit(names[0])))
-    whole = _lift(None, opening, known)
-    if len(names) == 1:
+    latest = rows.filter(pl.col("epoch") == pl.col("epoch").max())  # arms before were other ones
+    opening = latest.sort("slot", "occasion")["occasion"][0]
+    first = pl.col("first") & (pl.col("occasion") == pl.lit(opening))
+    whole = _lift(None, latest.with_columns(first), known)
+    if len(names) == 1 and len(latest) == len(rows):
         return CampaignLift(name, known.margin_rate, whole, [replace(whole, occasion=names[0])])
     each = [_lift(one, rows.filter(pl.col("occasion") == one), known) for one in names]
     return CampaignLift(name, known.margin_rate, whole, each)
@@ -130,8 +132,8 @@ def _lift(occasion: str | None, rows: pl.DataFrame, known: _Known) -> Lift:
     if len(epochs) > 1:
         withheld.insert(
             0,
-            f"the share held out was changed at {words(began)}, and the arms were drawn anew: what "
-            "was before cannot be added to what came after",
+            f"the share held out was changed at {words(began)}, amid the sending, and the arms "
+            "were drawn anew: what was before cannot be added to what came after",
         )
     days: list[Day] = []
     effects: list[Effect] = []

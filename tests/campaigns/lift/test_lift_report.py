@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from campaigns.erasing import forget_member
+from campaigns.instants import to_micros
 from campaigns.ledger.arms import read_arms
 from campaigns.ledger.past_plans import past_plans
 from campaigns.ledger.redemptions import Redemption, Use, redeem, reverse
@@ -270,14 +271,10 @@ def test_a_new_share_draws_anew_and_what_was_before_is_not_added(sent, clock):
     answered(sent, arms, days=80)
     clock.turn(days=80)
     found = lift_of(sent)
-    assert found.whole.effects == []
-    assert found.whole.withheld[0].startswith(
-        "the share held out was changed at 2017-12-11 09:05 UTC, and the arms were drawn anew"
-    )
     assert len(found.occasions) == 2
-    for occasion in found.occasions:
-        assert occasion.effects == []
-        assert occasion.withheld[0].startswith("arms that changed: ")
+    for one in (found.whole, *found.occasions):
+        assert one.effects == []
+        assert one.withheld[0].startswith("arms that changed: ")
 
 
 def test_arms_that_changed_long_ago_are_no_hindrance(sent, clock):
@@ -287,7 +284,29 @@ def test_arms_that_changed_long_ago_are_no_hindrance(sent, clock):
     planned_and_sent(sent, clock, holdout=0.4, **week)
     answered(sent, arms, days=80)
     clock.turn(days=80)
-    assert all(occasion.effects for occasion in lift_of(sent).occasions)
+    found = lift_of(sent)
+    assert all(occasion.effects for occasion in found.occasions)
+    # The whole begins where the arms of now were drawn.
+    last = found.occasions[-1]
+    assert (found.whole.share, found.whole.since) == (0.4, last.since)
+    assert found.whole.effects == last.effects
+
+
+def test_a_new_share_amid_the_sending_of_an_occasion_is_told(sent, clock):
+    answered(sent, arms_of(sent, MEMBERS))
+    forge(sent, "INSERT INTO holdout_epoch SELECT campaign, 2, '0.4', :at FROM holdout_epoch",
+          at=to_micros(clock() + timedelta(hours=1)))  # fmt: skip
+    forge(sent, "INSERT INTO assignment SELECT campaign, 2, person, contact, arm, assigned_at"
+          " FROM assignment")  # fmt: skip
+    forge(sent, "INSERT INTO plan SELECT 'again', occasion, campaign, 'done', planned_rows, :at"
+          " FROM plan", at=to_micros(clock() + timedelta(hours=2)))  # fmt: skip
+    forge(sent, "UPDATE plan SET state = 'replaced' WHERE plan_id <> 'again'")
+    forge(sent, "UPDATE send SET plan_id = 'again' WHERE send_id IN"
+          " (SELECT send_id FROM send ORDER BY send_id LIMIT 100)")  # fmt: skip
+    clock.turn(days=40)
+    (occasion,) = lift_of(sent).occasions
+    assert occasion.effects == []
+    assert occasion.withheld[0].startswith("the share held out was changed at 2017-12-01 10:05 UTC")
 
 
 def test_a_member_counts_once_from_the_first_slot_on(sent, clock):
