@@ -14,12 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
+import polars as pl
 from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import campaigns.app
 import serving.cli
+from campaigns import past
 from campaigns.definition import Campaign
 from campaigns.erasing import forget_member
 from campaigns.held import Holdings
@@ -142,6 +144,9 @@ def serving_composition(settings: Settings) -> serving.cli.Composition:
     def held(now: Callable[[], datetime], simulated: bool) -> Callable[[str], Holding]:
         return Holdings(campaigning(now, simulated)).of
 
+    def promised() -> dict[str, pl.DataFrame]:
+        return past.promised(campaign_composition(settings, clock(None), name=None))
+
     return serving.cli.Composition(
         settings=settings.serving,
         folder=settings.home,
@@ -151,6 +156,7 @@ def serving_composition(settings: Settings) -> serving.cli.Composition:
         pages=pages,
         forget=forget,
         held=held,
+        promised=promised,
         worker=served,
         export=os.environ.__setitem__,
     )
@@ -163,7 +169,7 @@ def served(clock_start: str | None, begun: float) -> FastAPI:
 
 
 def campaign_composition(
-    settings: Settings, now: Callable[[], datetime], *, name: str
+    settings: Settings, now: Callable[[], datetime], *, name: str | None
 ) -> CampaignComposition:
     """What campaigns need, under a clock of this name."""
 

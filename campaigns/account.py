@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Kind = Literal["total", "budget", "sends", "coupon", "share"]
+Kind = Literal["total", "budget", "discount", "sends", "coupon", "share", "coupon_budget"]
 
 
 def amount(money: float) -> str:
@@ -25,15 +25,15 @@ class Cap(_Part):
     coupon: str | None = None
     """None: all of the campaign's"""
     most: int
-    """minor units for `total` and `budget`, pushes otherwise"""
+    """minor units of money, pushes otherwise"""
     used: int = 0
     price: float | None = 0.0
     """value that one more would earn; None where the limit allows nothing"""
 
     @property
     def money(self) -> bool:
-        """Whether it is about costs, or about pushes."""
-        return self.kind in ("total", "budget")
+        """Whether it is about money, or about pushes."""
+        return self.kind in ("total", "budget", "discount")
 
     @property
     def name(self) -> str:
@@ -41,17 +41,21 @@ class Cap(_Part):
         return {
             "total": "the total budget",
             "budget": f"budget of '{self.campaign}'",
+            "discount": f"discount_budget of '{self.campaign}'",
             "sends": f"max_sends of '{self.campaign}'",
             "coupon": f"max_issues of coupon '{self.coupon}'",
             "share": f"max_per_coupon of '{self.campaign}' for '{self.coupon}'",
+            "coupon_budget": f"coupon_budgets of '{self.campaign}' for '{self.coupon}'",
         }[self.kind]
 
     def covers(self, campaign: str, coupon: str) -> bool:
         """Whether a push of this coupon in this campaign uses it."""
         return self.campaign in (None, campaign) and self.coupon in (None, coupon)
 
-    def unit(self, cost: int) -> int:
-        """What one push uses."""
+    def unit(self, cost: int, most_off: int) -> int:
+        """What one push uses; most_off: minor units off an order at most."""
+        if self.kind == "discount":
+            return most_off
         return cost if self.money else 1
 
 
@@ -106,24 +110,27 @@ class Account(_Part):
     """first come, first served under the same limits, campaign by campaign"""
     naive_value: float | None = None
     """of all of them, with what keeping slots is worth, as in `value`"""
+    basis: str | None = None
+    """what says which orders come because of a push; None in a plan of an earlier version"""
     assumed: Assumed | None = None
+    """None where it is measured"""
 
-    def charges(self, campaign: str, coupon: str, cost: int) -> dict[str, float]:
+    def charges(self, campaign: str, coupon: str, cost: int, most_off: int) -> dict[str, float]:
         """What a push pays for each limit that it uses, in money; a minimum pays it."""
         paid = {
-            cap.name: (cap.price or 0.0) * cap.unit(cost)
+            cap.name: (cap.price or 0.0) * cap.unit(cost, most_off)
             for cap in self.caps
             if cap.covers(campaign, coupon)
         }
         paid |= {one.name: -one.subsidy for one in self.minimums if one.campaign == campaign}
         return {name: amount for name, amount in paid.items() if amount}
 
-    def closed(self, campaign: str, coupon: str, cost: int) -> str | None:
+    def closed(self, campaign: str, coupon: str, cost: int, most_off: int) -> str | None:
         """What forbids such a push whatever it is worth."""
         for one in self.minimums:
             if one.campaign == campaign and not one.runs:
                 return f"{one.name} is not reached, so it does not run"
         for cap in self.caps:
-            if cap.covers(campaign, coupon) and cap.unit(cost) > cap.most:
+            if cap.covers(campaign, coupon) and cap.unit(cost, most_off) > cap.most:
                 return f"{cap.name} leaves {'too little' if cap.money else 'none'}"
         return None

@@ -1,6 +1,5 @@
 """What each member may be given, over all campaigns that are planned together."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaigns.allocation.problem import MOST_COST, Choices, join
-from campaigns.offers import OfferSource
+from campaigns.offers import ENDLESS, OfferSource, minor
 from recsys.errors import CampaignError
 
 _CHUNK = 20_000
@@ -44,6 +43,8 @@ class Table:
     """shape (offers + 1,): which of the campaigns an offer belongs to; -1 for the last"""
     cost: NDArray[np.int64]
     """shape (offers + 1,): minor units"""
+    most_off: NDArray[np.int64]
+    """likewise, off an order at most; ENDLESS where nothing limits it"""
 
 
 def table_of(
@@ -61,34 +62,37 @@ def table_of(
     sizes = [len(one.coupons) for one in eligible]
     first = np.cumsum([0, *sizes])
     cost = np.zeros(len(offers) + 1, np.int64)
+    most_off = np.zeros_like(cost)
+    for one, at in zip(eligible, first, strict=False):
+        priced = one.source.offers([])
+        named = slice(int(at), int(at) + len(one.coupons))
+        cost[named] = list(_minor("cost", priced.coupon_ids, priced.cost, minor_units))
+        most_off[named] = list(_minor("discount", priced.coupon_ids, priced.most_off, minor_units))
     parts = []
     for start in range(0, len(members), _CHUNK):
         some = members[start : start + _CHUNK]
         found = [
-            _valued(one, some, start=start, first=int(at), cost=cost, minor=minor_units)
+            _valued(one, some, start=start, first=int(at))
             for one, at in zip(eligible, first, strict=False)
         ]
         found.append(_kept(some, kept, len(offers)))
         parts.append(_choices(found, len(some), cost))
     campaign = np.append(np.repeat(np.arange(len(eligible)), sizes), -1)
     parts = parts or [_choices([_kept([], kept, len(offers))], 0, cost)]  # nobody at all
-    return Table(members, join(parts), offers, campaign, cost)
+    return Table(members, join(parts), offers, campaign, cost, most_off)
 
 
 _Found = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 """rows in the chunk, offers, values"""
 
 
-def _valued(
-    one: Eligible, some: list[str], *, start: int, first: int, cost: NDArray[np.int64], minor: int
-) -> _Found:
+def _valued(one: Eligible, some: list[str], *, start: int, first: int) -> _Found:
     low, high = np.searchsorted(one.rows, [start, start + len(some)])
     rows = one.rows[low:high] - start
     asked = [some[row] for row in rows.tolist()]
     if not asked:
         return rows, rows, np.empty(0)
     offers = one.source.offers(asked)
-    cost[first : first + len(one.coupons)] = list(_costs(offers.coupon_ids, offers.cost, minor))
     wrong = np.isnan(offers.value) | (offers.value == np.inf)
     if wrong.any():
         row, column = np.argwhere(wrong)[0].tolist()
@@ -101,15 +105,19 @@ def _valued(
     return rows[row], first + column, offers.value[row, column]
 
 
-def _costs(coupons: Sequence[str], costs: NDArray[np.float64], minor: int) -> Iterator[int]:
-    """Minor units, rounded up."""
-    for coupon, cost in zip(coupons, costs.tolist(), strict=True):
-        if not 0 <= cost * minor <= MOST_COST:
+def _minor(
+    what: str, coupons: Sequence[str], money: NDArray[np.float64], units: int
+) -> Iterator[int]:
+    for coupon, one in zip(coupons, money.tolist(), strict=True):
+        if what == "discount" and one == np.inf:
+            yield ENDLESS
+        elif not 0 <= one * units <= MOST_COST:
             raise CampaignError(
-                f"The cost of coupon '{coupon}' is {cost:g}; it must be from 0 to "
-                f"{MOST_COST / minor:,.0f}"
+                f"The {what} of coupon '{coupon}' is {one:g}; it must be from 0 to "
+                f"{MOST_COST / units:,.0f}"
             )
-        yield math.ceil(cost * minor - 1e-9)
+        else:
+            yield minor(one, units)
 
 
 def _kept(some: list[str], kept: Mapping[str, float], offer: int) -> _Found:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from campaigns import account_pages, codes_cli, pages
+from campaigns import account_pages, codes_cli, control_cli, pages
 from campaigns.audience import audience_fields
 from campaigns.calendar import cli as calendar_cli
 from campaigns.consent import import_consent
@@ -31,15 +31,21 @@ from campaigns.run import (
 )
 from campaigns.send import SendReport
 from campaigns.verify import verify as verify_ledger
+from campaigns.ways_in import cli as ways_in
+from campaigns.ways_in.confirming import ask_all
 from recsys.errors import CampaignError
 
 app = typer.Typer(no_args_is_help=True, help="Decide whom to push what, send it once, prove it.")
 consent_app = typer.Typer(no_args_is_help=True, help="Who agreed to be reached, and where.")
 app.add_typer(consent_app, name="consent")
 app.add_typer(codes_cli.app, name="codes")
+app.add_typer(ways_in.app)
 app.command()(calendar_cli.run)
 app.command()(calendar_cli.approve)
 app.command("test-send")(calendar_cli.send_test)
+app.command()(control_cli.pause)
+app.command()(control_cli.resume)
+app.command()(control_cli.cancel)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 PlanId = Annotated[
@@ -229,11 +235,25 @@ def consent_import(ctx: typer.Context, file: Path, as_json: Json = False) -> Non
     """Add the consent and contact points of a CSV file. Never reopens a suppression."""
     composition = _composition(ctx)
     with _busy("Importing consent", as_json), composition.open_ledger() as ledger:
-        done = import_consent(file, ledger, now=composition.now())
+        double = composition.settings.double_opt_in
+        done = import_consent(file, ledger, now=composition.now(), double=double)
     if as_json:
         _print_json(asdict(done))
     else:
         pages.show_import(Console(soft_wrap=True), file, done)
+
+
+@consent_app.command("ask")
+def consent_ask(ctx: typer.Context, as_json: Json = False) -> None:
+    """Write a message to everyone whose yes is to be confirmed, once. It is no push."""
+    composition = _composition(ctx)
+    with _busy("Asking", as_json):
+        count = ask_all(composition)
+    if as_json:
+        _print_json({"asked": count})
+    else:
+        folder = composition.folder / "outbox"
+        Console(soft_wrap=True).print(f"{count:,} asked to confirm, in {folder}", markup=False)
 
 
 def _budgets(asked: str) -> list[float]:

@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from campaigns.audience import Tables
-from campaigns.consent import Reject
 from campaigns.csv_file import rows_of
 from campaigns.files import sync_folder, write_whole
 from campaigns.ledger.codes import Pool, add_codes, all_codes, pools
 from campaigns.ledger.ledger import Ledger
+from campaigns.ways_in.rows import Reject
 
 REQUIRED = ("code", "coupon_id")
 EXPORTED = ("code", "coupon_id", "state", "campaign_id", "member_id", "order_id")

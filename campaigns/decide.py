@@ -1,6 +1,5 @@
 """Decides for every member of every audience: which coupon, or why none."""
 
-import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC
 
@@ -9,7 +8,7 @@ import polars as pl
 
 from campaigns.account import Account
 from campaigns.allocation.allocate import barriers
-from campaigns.offers import OfferSource
+from campaigns.offers import ENDLESS, OfferSource, minor
 from campaigns.plan import SCHEMA, Plan, identify
 from campaigns.share import Shared
 from campaigns.weigh import Draft, Weighed
@@ -17,9 +16,14 @@ from campaigns.weigh import Draft, Weighed
 _OF_CAP = {
     "total": ("budget", "the total budget was spent on members where it earns more"),
     "budget": ("budget", "the budget was spent on members where it earns more"),
+    "discount": (
+        "discount_budget",
+        "the discount budget was reserved for members where it earns more",
+    ),
     "sends": ("campaign_limit", "the campaign's number of sends was used up"),
     "coupon": ("coupon_limit", "the coupons worth it were used up"),
     "share": ("coupon_limit", "the coupons worth it were used up"),
+    "coupon_budget": ("coupon_limit", "the coupons worth it were used up"),
 }
 
 _CHUNK = 20_000
@@ -109,11 +113,12 @@ def _uses(
         offers = source.offers([member for member, _ in some])
         place = {coupon: at for at, coupon in enumerate(offers.coupon_ids)}
         for row, (member, coupon) in enumerate(some):
-            at, most = place[coupon], float(offers.most_off[place[coupon]])
+            at = place[coupon]
+            most = minor(float(offers.most_off[at]), minor_units)
             found[member] = (
                 float(offers.probability[row, at]),
                 float(offers.discount[row, at]),
-                math.ceil(most * minor_units - 1e-9) if math.isfinite(most) else None,
+                None if most == ENDLESS else most,
             )
     return found
 

@@ -111,6 +111,8 @@ class Campaign(_Part):
     """in the shop's currency: what issuing the coupons may cost in all"""
     discount_budget: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """likewise, what may come off orders in all: beyond it no coupon of the campaign is redeemed"""
+    coupon_budgets: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    """of single coupons: what issuing them may cost in this campaign"""
     min_sends: Annotated[int, Field(ge=1)] | None = None
     """fewer are not worth running it for: then nobody gets it"""
     max_sends: Annotated[int, Field(ge=1)] | None = None

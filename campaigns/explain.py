@@ -1,6 +1,5 @@
 """Why a plan gave a member this coupon, or none, and what would have to change for another."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from campaigns.instants import words
 from campaigns.ledger.consent import standings
 from campaigns.ledger.identity import send_id
 from campaigns.ledger.plans import outcomes
+from campaigns.offers import Offers, minor
 from campaigns.plan import Plan, read_definition
 from campaigns.run import Composition
 from campaigns.shop import campaign_coupons
@@ -45,6 +45,7 @@ def explain_member(
         person = ledger.identity.person(member)
         outcome = outcomes(ledger, plan.plan_id).get(send_id(plan.occasion, person))
         standing = standings(ledger, definition.channel).get(person)
+    facts["basis"] = plan.account.basis
     facts["to_change"] = _BARRED.get(row["decision"])
     facts["outcome"] = None if outcome is None else ": ".join(dict.fromkeys(outcome))
     facts["consent"] = standing is not None and standing.granted
@@ -78,8 +79,8 @@ def _best(
         value = float(offers.value[0, column])
         if not value > 0 and coupon != own["coupon_id"]:
             continue
-        cost = math.ceil(offers.cost[column] * composition.settings.minor_units - 1e-9)
-        pays = plan.account.charges(definition.campaign, coupon, cost)
+        uses = _uses(offers, column, composition.settings.minor_units)
+        pays = plan.account.charges(definition.campaign, coupon, *uses)
         found.append(
             {
                 "coupon_id": coupon,
@@ -88,7 +89,7 @@ def _best(
                 "why": source.explain(member, coupon),
                 "pays": pays,
                 "left": value - sum(pays.values()),
-                "barred": plan.account.closed(definition.campaign, coupon, cost),
+                "barred": plan.account.closed(definition.campaign, coupon, *uses),
             }
         )
     best = _chosen(composition, [plan, *beside], plan, member)
@@ -111,11 +112,17 @@ def _chosen(composition: Composition, plans: Sequence[Plan], of: Plan, member: s
             continue
         definition = read_definition(plan, composition.plans)
         source = composition.valued(definition, [row["coupon_id"]], composition.now())
-        costs = dict(zip(source.offers([]).coupon_ids, source.offers([]).cost, strict=True))
-        cost = math.ceil(costs[row["coupon_id"]] * composition.settings.minor_units - 1e-9)
-        pays = plan.account.charges(row["campaign_id"], row["coupon_id"], cost)
+        offers = source.offers([])
+        column = offers.coupon_ids.index(row["coupon_id"])
+        uses = _uses(offers, column, composition.settings.minor_units)
+        pays = plan.account.charges(row["campaign_id"], row["coupon_id"], *uses)
         return float(row["expected_value"] - sum(pays.values()))
     return 0.0
+
+
+def _uses(offers: Offers, column: int, units: int) -> tuple[int, int]:
+    """Minor units that a push with a coupon costs, and takes off an order at most."""
+    return minor(offers.cost[column], units), minor(offers.most_off[column], units)
 
 
 def _to_change(one: dict[str, Any], best: float) -> str:

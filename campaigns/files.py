@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
+from threading import get_ident
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """A draft, flushed, then renamed into place. The folder is not yet flushed: `sync_folder`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Two processes may write one file at once, each with a draft of its own.
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Two processes or threads may write one file at once, each with a draft of its own.
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}.tmp")
     try:
         with draft.open("wb") as file:
             file.write(content)

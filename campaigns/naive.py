@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from campaigns.account import Naive
+from campaigns.allocation.passes import uses
 from campaigns.share import Shared
 from campaigns.weigh import Weighed
 
@@ -48,7 +49,7 @@ def _serve(order, choices, rules, campaign, held, shut, taken):  # type: ignore[
     """Sets `taken` to the place among the choices of those who get something and are not held
     out of it."""
     offsets, value, cost, offer = choices
-    bound, money, sign, starts, listed = rules
+    bound, _, starts, listed, amount = rules
     use = np.zeros(len(bound), np.int64)
     for row in order:
         best, worth = -1, 0.0
@@ -59,8 +60,8 @@ def _serve(order, choices, rules, campaign, held, shut, taken):  # type: ignore[
             fits = True
             for i in range(starts[one], starts[one + 1]):
                 rule = listed[i]
-                unit = cost[place] if money[rule] else 1
-                if sign[rule] > 0 and use[rule] + unit > bound[rule]:
+                unit = uses(amount[i], cost[place])
+                if unit > 0 and use[rule] + unit > bound[rule]:
                     fits = False
                     break
             if fits:
@@ -72,5 +73,4 @@ def _serve(order, choices, rules, campaign, held, shut, taken):  # type: ignore[
             continue
         taken[row] = best
         for i in range(starts[one], starts[one + 1]):
-            rule = listed[i]
-            use[rule] += cost[best] if money[rule] else 1
+            use[listed[i]] += uses(amount[i], cost[best])

@@ -1,11 +1,20 @@
 """What the planner asks of whoever knows what a coupon is worth to a member."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+ENDLESS = -1
+"""in place of minor units, where nothing limits them"""
+
+
+def minor(money: float, units: int) -> int:
+    """Minor units, rounded up; ENDLESS for what is not finite."""
+    return math.ceil(money * units - 1e-9) if math.isfinite(money) else ENDLESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,8 @@ class Offers:
     """shape (members, coupons): money off the member's usual order, if it is redeemed"""
     most_off: NDArray[np.float64]
     """shape (coupons,): money off at most, whatever is ordered; inf where nothing limits it"""
+    basis: str
+    """what says which orders come because of a push, in words"""
 
 
 class OfferSource(Protocol):

@@ -12,14 +12,13 @@ from rich.table import Table
 
 from campaigns.account import amount
 from campaigns.codes import ImportedCodes
-from campaigns.consent import Imported
 from campaigns.definition import Campaign
 from campaigns.message import Message
 from campaigns.plan import Plan
 from campaigns.send import SendReport
 from campaigns.settings import CampaignSettings
 from campaigns.verify import Report
-from recsys.value import assumption
+from campaigns.ways_in.rows import Imported
 
 DECISIONS = {
     "push": "get a push",
@@ -30,6 +29,7 @@ DECISIONS = {
     "already_sent": "got this campaign's push before",
     "no_offer_worth_it": "have no coupon that is worth more than it costs",
     "budget": "would need more budget",
+    "discount_budget": "would need more of the discount budget",
     "coupon_limit": "would need more of their coupons",
     "campaign_limit": "are beyond the campaign's number of sends",
     "minimum": "get none, for the campaign does not run",
@@ -61,13 +61,13 @@ def plan_facts(plan: Plan, campaign: Campaign, settings: CampaignSettings) -> di
         "cost": (pushed["cost"].sum() or 0) / settings.minor_units,
         "budget": campaign.budget,
         "expected_value": float(pushed["expected_value"].sum()),
-        "basis": assumption(settings.incremental_share),
+        "basis": plan.account.basis,
         "assumptions": {
             "margin_rate": campaign.margin_rate,
             "coupon_value": campaign.coupon_value,
-            "incremental_share": settings.incremental_share,
             "holdout": campaign.holdout,
-        },
+        }
+        | (plan.account.assumed.model_dump() if plan.account.assumed else {}),
     }
 
 
@@ -107,6 +107,8 @@ def send_facts(report: SendReport) -> dict[str, Any]:
         "outcomes": dict(report.outcomes.most_common()),
         "waiting": report.waiting,
         "quiet": report.quiet,
+        "late": report.late,
+        "held_up": report.held_up,
         "unknown_zones": report.unknown_zones,
         "next_at": None if report.next_at is None else report.next_at.isoformat(),
         "done": report.done,
@@ -122,11 +124,15 @@ def show_sends(console: Console, reports: Sequence[SendReport], outbox: Path | N
             reason = outcome.removeprefix("skipped: ")
             said = _OUTCOMES.get(outcome) or f"not sent: they {DECISIONS.get(reason, reason)}"
             console.print(f"  {count:>7,} {said}")
+        if report.held_up is not None:
+            console.print(f"  held up: {report.held_up}")
         if report.waiting:
             when = "" if report.next_at is None else f"; the first may go at {report.next_at}"
             console.print(f"  {report.waiting:>7,} still wait{when}. Run send again.")
         if report.quiet:
             console.print(f"  {report.quiet:>7,} of them are in their quiet hours")
+        if report.late:
+            console.print(f"  {report.late:>7,} of them wait for the last tenth of the window")
         if report.unknown_zones:
             console.print(
                 f"  {report.unknown_zones:>7,} have no known time zone: their quiet hours are "
@@ -162,6 +168,8 @@ def show_explanations(console: Console, member: str, plans: Sequence[dict[str, A
         if facts.get("coupon_id"):
             worth = f"{facts['expected_value']:.2f}"
             console.print(f"Coupon {escape(facts['coupon_id'])}, worth {worth}")
+            if facts["basis"]:
+                console.print(f"What a push brings is {escape(facts['basis'])}.")
         if facts.get("outcome"):
             console.print(f"Outcome: {facts['outcome']}")
         if facts.get("last_push_ended"):

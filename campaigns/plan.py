@@ -1,5 +1,6 @@
 """A plan: one row for each member considered, in a file that never changes."""
 
+import difflib
 import hashlib
 import io
 import math
@@ -25,6 +26,7 @@ from campaigns.ledger.purses import (
     discount_purse,
     share_purse,
 )
+from campaigns.offers import Offers, minor
 from campaigns.settings import CampaignSettings
 from recsys.errors import CampaignError
 
@@ -79,6 +81,26 @@ def discount_budget(campaign: Campaign, settings: CampaignSettings) -> int:
     if campaign.discount_budget is None:
         return UNLIMITED
     return money(campaign.discount_budget, settings)
+
+
+def affordable(campaign: Campaign, offers: Offers, settings: CampaignSettings) -> dict[str, int]:
+    """How often coupons with a budget of their own may be issued, at what one costs now.
+
+    CampaignError for a budget of a coupon that the campaign does not give.
+    """
+    cost = dict(zip(offers.coupon_ids, offers.cost.tolist(), strict=True))
+    found = {}
+    for coupon, budget in campaign.coupon_budgets.items():
+        if coupon not in cost:
+            near = difflib.get_close_matches(coupon, list(cost), 1, 0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"it gives {', '.join(cost)}"
+            raise CampaignError(
+                f"coupon_budgets names '{coupon}', which campaign '{campaign.campaign}' does not "
+                f"give; {hint}"
+            )
+        one = minor(cost[coupon], settings.minor_units)
+        found[coupon] = money(budget, settings) // one if one > 0 else UNLIMITED
+    return found
 
 
 def identify(rows: pl.DataFrame, account: Account) -> tuple[str, bytes]:
@@ -181,12 +203,15 @@ def purse_limits(
     coupons: Iterable[str],
     *,
     issues: Mapping[str, int],
+    affordable: Mapping[str, int],
     settings: CampaignSettings,
 ) -> dict[str, int]:
     """Every purse that the campaign's sends and redemptions take from, and its limit.
 
-    issues: how often a coupon may be issued over all campaigns, for those that have a limit.
+    issues: how often a coupon may be issued over all campaigns, for those that have a limit;
+    affordable: likewise in this campaign, for those that have a budget of their own.
     """
+    each = campaign.max_per_coupon or UNLIMITED
     limits = {
         budget_purse(campaign.campaign): money(campaign.budget, settings),
         campaign_purse(campaign.campaign): campaign.max_sends or UNLIMITED,
@@ -194,7 +219,7 @@ def purse_limits(
     }
     for coupon in coupons:
         limits[coupon_purse(coupon)] = issues.get(coupon, UNLIMITED)
-        limits[share_purse(campaign.campaign, coupon)] = campaign.max_per_coupon or UNLIMITED
+        limits[share_purse(campaign.campaign, coupon)] = min(each, affordable.get(coupon, each))
     return limits
 
 

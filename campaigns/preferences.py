@@ -79,7 +79,8 @@ def routes(composition: Composition) -> APIRouter:
             channel: Change(said.push, said.language) for channel, said in body.channels.items()
         }
         with answering(composition, instead=_AGAIN) as ledger:
-            prefer(ledger, member_id, changes, now=composition.now())
+            double = composition.settings.double_opt_in
+            prefer(ledger, member_id, changes, now=composition.now(), double=double)
             return _answer(_all(ledger, member_id))
 
     return router

@@ -12,8 +12,9 @@ from campaigns.answering import answering
 from campaigns.audience import Tables
 from campaigns.ledger import redemptions as ledger_redemptions
 from campaigns.ledger.ledger import Ledger
-from campaigns.ledger.redemptions import Redemption, Refused, Use, coupon_of, redeem
+from campaigns.ledger.redemptions import Redemption, Refused, Use, coupon_of, redeem, sent_to
 from campaigns.run import Composition
+from campaigns.tiers import tier_of
 from recsys.coupons import Coupon
 from recsys.dataset.listing import coupons_of, listed
 
@@ -34,6 +35,7 @@ WORDS = {
     "code_of_another": "the code was sent to another member",
     "already_used": "it was used already, as often as it was sent",
     "not_valid_now": "the coupon is not valid at this time",
+    "wrong_tier": "the coupon is for members of another tier",
     "min_spend": "the order is below the coupon's minimum; send order_total if it is not",
     "discount_too_high": "the coupon gives less than this discount",
     "issue_limit": "it was not sent to this member, and as many were issued as there may be",
@@ -153,7 +155,15 @@ def _redeem(
     if why is not None:
         return Refused(why)
     coupon = terms[0]
+    if coupon.tiers:
+        users = [body.member_id] if body.code is None else sent_to(ledger, body.code)
+        if not all(coupon.admits(_tier(dataset, user, at)) for user in users):
+            return Refused("wrong_tier")
     return redeem(ledger, use, limit=coupon.max_redemptions, issues=coupon.max_issues, now=now)
+
+
+def _tier(dataset: Tables, member_id: str | None, at: datetime) -> str | None:
+    return None if member_id is None else tier_of(dataset, member_id, at=at)
 
 
 def coupon_terms(dataset: Tables, coupon_id: str) -> list[Coupon]:

@@ -20,13 +20,14 @@ from campaigns.expired import release_expired
 from campaigns.ledger.codes import coded_coupons
 from campaigns.ledger.identity import ChannelName
 from campaigns.ledger.ledger import Ledger, open_ledger
-from campaigns.ledger.plans import left
+from campaigns.ledger.plans import UNLIMITED, left
 from campaigns.ledger.purses import budget_purse
 from campaigns.message import try_out, whole
 from campaigns.naive import with_naive
 from campaigns.offers import Carried, OfferSource
 from campaigns.plan import (
     Plan,
+    affordable,
     money,
     purse_limits,
     read_definition,
@@ -40,6 +41,7 @@ from campaigns.share import share_out
 from campaigns.shop import audience_members, campaign_coupons, check_coupons, issue_limits, renderer
 from campaigns.weigh import Draft, weigh
 from recsys.errors import CampaignError
+from recsys.value import assumption
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,9 @@ class Composition:
 
     settings: CampaignSettings
     now: Callable[[], datetime]
-    clock: str
-    """"system", or the name of another clock: a ledger belongs to one of them"""
+    clock: str | None
+    """"system", or the name of another clock: a ledger belongs to one of them; None: it is read,
+    whichever it belongs to"""
     folder: Path
     """holds ledger.db, ledger.key, plans/ and outbox/"""
     dataset: Callable[[], Tables]
@@ -118,8 +121,8 @@ def plan_together(
         if total is not None:
             total = max(0, total - draft.spent(spare))
         shared = with_naive(weighed, share_out(weighed, spare=spare, total=total))
-        assumed = Assumed(incremental_share=settings.incremental_share)
-        made = make_plans(weighed, shared.noting(assumed=assumed), minor_units=settings.minor_units)
+        noted = shared.noting(**_basis(draft.drafts, settings))
+        made = make_plans(weighed, noted, minor_units=settings.minor_units)
         done = []
         for plan, one, purses in zip(made, draft.drafts, draft.purses, strict=True):
             write_plan(plan, one.campaign, folder)
@@ -129,6 +132,14 @@ def plan_together(
             )  # fmt: skip
             done.append((plan, new))
     return done
+
+
+def _basis(drafts: Sequence[Draft], settings: CampaignSettings) -> dict[str, object]:
+    """What the values of all drafts rest on, as the account says it."""
+    basis = drafts[0].source.offers([]).basis
+    share = settings.incremental_share
+    assumed = Assumed(incremental_share=share) if basis == assumption(share) else None
+    return {"basis": basis, "assumed": assumed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +221,14 @@ def _draft(
         members = audience_members(campaign, dataset, ledger=ledger, now=now)
         only = among.get(campaign.occasion)
         members = [one for one in members if only is None or one in only]
-        drafts.append(Draft(campaign, composition.valued(campaign, coupons, now), members))
-        purses.append(purse_limits(campaign, coupons, issues=issues, settings=settings))
+        source = composition.valued(campaign, coupons, now)
+        within = affordable(campaign, source.offers([]), settings)
+        each = campaign.max_per_coupon or UNLIMITED
+        paid = [coupon for coupon, most in within.items() if most < each]
+        drafts.append(Draft(campaign, source, members, paid))
+        purses.append(
+            purse_limits(campaign, coupons, issues=issues, affordable=within, settings=settings)
+        )
     return _Drafts(drafts, purses)
 
 

@@ -22,6 +22,7 @@ from campaigns.ledger.identity import ChannelName
 from campaigns.links import check_shop_url
 from campaigns.policy.cap import Cap, ChannelCap
 from campaigns.policy.quiet_hours import QuietHours, known_zone
+from campaigns.ways_in.feedback.provider import ProviderSettings
 
 
 def _time_of_day(value: object) -> object:
@@ -39,6 +40,34 @@ def _zone(value: str) -> str:
     return value
 
 
+class Breakers(BaseModel):
+    """Shares beyond which a plan is paused by itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    least_calls: Annotated[int, Field(ge=1)] = 50
+    """Fewer calls, or messages, say nothing yet."""
+    errors: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Of the latest 500 calls."""
+    bounces: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Of the plan's messages."""
+    complaints: Annotated[float, Field(gt=0, le=1)] = 0.003
+    """Of the plan's messages; mailbox providers act on 0.3 %."""
+
+
+class Canary(BaseModel):
+    """The first few sends of a large plan, before the rest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    over: Annotated[int, Field(ge=0)] = 10_000
+    """Pushes; smaller plans are sent at once."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """That go first; 1 sends all at once."""
+    minutes: Annotated[float, Field(ge=0)] = 30
+    """After the last of them, for bounces and complaints to come."""
+
+
 class CampaignSettings(BaseModel):
     """Frozen; nested in the one settings object."""
 
@@ -54,6 +83,10 @@ class CampaignSettings(BaseModel):
     """`week`: two calendar weeks of the member, and 26 h between, are enough as well."""
     channel_caps: Mapping[str, ChannelCap] = {}
     """Further caps of single channels: {"sms": {"most": 1, "days": 30}}."""
+    rates: Mapping[str, Annotated[float, Field(gt=0, le=100_000)]] = {}
+    """Calls a second of a channel, over all senders together: {"email": 50}. No limit if absent."""
+    breakers: Breakers = Breakers()
+    canary: Canary = Canary()
     call_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
     """A call that has not begun this long after its claim is not made."""
     max_idle_days: Annotated[float, Field(ge=1)] = 35
@@ -84,13 +117,22 @@ class CampaignSettings(BaseModel):
     """Assumed share of the members who buy in a coupon's scope that use the coupon, where the model
     learned none."""
     incremental_share: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Assumed share of those orders that would not have been placed without it."""
+    """Assumed share of those orders that would not have been placed without it, where no holdout
+    has measured it."""
     kept_slot_chance: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Assumed chance that a push of a live plan, for which a member's slot is kept, is sent."""
     sender: Annotated[str, AfterValidator(check_mailbox)] = "Your shop <shop@example.invalid>"
     """The From of every message."""
     public_url: str = "http://127.0.0.1:8000"
     """Where members reach the unsubscribe page."""
+    double_opt_in: frozenset[ChannelName] = frozenset()
+    """Channels on which an imported yes, or one of the preferences, counts once it is confirmed."""
+    opt_in_wording: Annotated[str, Field(min_length=1, max_length=2000)] = (
+        "Yes, I agree to get offers from this shop. I can stop them at any time."
+    )
+    """What members confirm; kept with each of their answers."""
+    feedback: dict[str, ProviderSettings] = {}
+    """Who may tell what became of messages: name → scheme and what proves it."""
     shop_url: Annotated[str | None, AfterValidator(check_shop_url)] = None
     """A product's page, with {product_id} in it, for campaigns that do not say."""
     channels: Mapping[ChannelName, Provider] = {}

@@ -39,14 +39,16 @@ def share_out(weighed: Weighed, *, spare: Mapping[str, int], total: int | None) 
     """The plan of most value. spare: what each purse still holds; total: of the total budget."""
     table = weighed.table
     campaigns = [one.campaign for one in weighed.drafts]
-    caps = caps_of(campaigns, table.offers, spare=spare, total=total)
+    paid = [(one.campaign.campaign, coupon) for one in weighed.drafts for coupon in one.paid]
+    caps = caps_of(campaigns, table.offers, spare=spare, total=total, paid=paid)
     minimums = minimums_of(campaigns, weighed.sent)
+    limits = limits_of(caps, table.offers, table.most_off)
 
     def allocated(outside: NDArray[np.bool_]) -> Allocation:
         return allocate(
             table.choices,
             offers=len(table.offers) + 1,
-            limits=limits_of(caps, table.offers),
+            limits=limits,
             minimums=least_of(minimums, table.offers),
             held_out=outside,
             lots=weighed.lots,

@@ -14,6 +14,7 @@ from campaigns.ledger.ledger import Ledger
 from campaigns.links import product_url
 from campaigns.message import PLACE, Message, Product, render
 from campaigns.showcase import coupon_scope, showcase
+from campaigns.tiers import check_tiers, refuse_unknown
 from recsys.errors import CampaignError
 from recsys.filters import parse
 
@@ -48,12 +49,14 @@ def campaign_coupons(campaign: Campaign, dataset: Tables) -> list[str]:
 def check_coupons(
     campaign: Campaign, coupons: Sequence[str], dataset: Tables, *, now: datetime
 ) -> None:
-    """CampaignError for a coupon that nobody could use: expired, not yet valid, without products.
+    """CampaignError for a coupon that nobody could use: expired, not yet valid, without products,
+    for a tier that no member has.
 
     Of those that the dataset lists for a campaign some may be so, but not all. Under a hard budget
     of discounts none may be without an end.
     """
     _check_ends(campaign, coupons, dataset)
+    check_tiers(campaign.campaign, coupons, dataset, now=now)
     products = dataset.known("products", now, undated=True).lazy()
     scope = coupon_scope(dataset, products, campaign=_scope(campaign))
     covered = set(scope.select("coupon_id").unique().collect()["coupon_id"].to_list())
@@ -129,6 +132,9 @@ def _audience(
     """All members, and those of the audience."""
     members = member_table(dataset, now=now)
     rule = None if campaign.audience is None else parse(campaign.audience)
+    if rule is not None and "tier" in rule.fields:
+        asked = f"The audience of '{campaign.campaign}' asks for"
+        refuse_unknown(rule.texts("tier"), members, asked)
     if asks_for_pushes(rule):
         members = with_pushes(members, ledger, now=now)
     return members, members.filter(pl.Series(in_audience(members, rule)))
@@ -146,11 +152,11 @@ def renderer(
 ) -> Callable[[str, str, str, str, str | None], Message]:
     """Renders (member id, coupon id, send id, address, language) for pairs of member and coupon.
 
-    pairs: in the order of member ids; products are looked up for many at a time, when asked for.
+    Products are looked up for many neighbours at a time, when the first of them is asked for.
     coded: coupons whose messages leave room for a code.
     """
     shown = showcase(dataset, campaign=_scope(campaign), coupons=_coupons(pairs), now=now)
-    given = pairs.select("member_id", "coupon_id").drop_nulls()
+    given = pairs.select("member_id", "coupon_id").drop_nulls().sort("member_id")
     members, utm = given["member_id"], campaign.utm_facts
 
     @lru_cache(maxsize=2)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from campaigns.offers import Offers
 from recsys.coupons import Coupon, Terms
 from recsys.model import Model
-from recsys.offers import most_off, worth
+from recsys.offers import basis, most_off, worth
 
 CHUNK = 1024
 """members valued at once: 1024 x 1000 coupons x 8 bytes x 3 = 25 MB"""
@@ -44,8 +44,9 @@ class ModelOffers:
                 probability[at, column] = found.probability[those].max(axis=1)
                 discount[at, column] = found.discount[those].max(axis=1)
         return Offers(
-            self.coupon_ids, value, probability, self._costs(), discount, self._most_off()
-        )
+            self.coupon_ids, value, probability, self._costs(), discount, self._most_off(),
+            basis(self.model, self.terms),
+        )  # fmt: skip
 
     def explain(self, member_id: str, coupon_id: str, /) -> str:
         """The products of the coupon that the member is likeliest to buy."""

@@ -16,6 +16,7 @@ from campaigns.breach import Breach
 from campaigns.instants import WEEK, from_micros, words
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.purses import purses, redemption_purses
+from campaigns.ledger.pushes import UNASKED
 from campaigns.ledger.tables import (
     LEAST_GAP,
     assignment,
@@ -51,15 +52,18 @@ def verify(ledger: Ledger) -> Report:
         rows = list(connection.execute(select(send).order_by(send.c.at, send.c.send_id)))
         slots = [row for row in rows if row.state != "refused"]
         pushes = [row for row in slots if not row.ghost and row.state != "carry"]
+        planned = [row for row in slots if row.plan_id]  # the others take a slot and no more
         breaches = [
             *_gaps(slots, "person"),
             *_gaps(slots, "contact"),
             *_live_tries(slots),
-            *_consent(connection, pushes),
+            *_consent(
+                connection, [row for row in pushes if row.plan_id or row.occasion != UNASKED]
+            ),
             *_suppressed(connection, pushes),
             *_held_out(connection, pushes),
-            *_money(connection, pushes),
-            *_outcomes(connection, slots),
+            *_money(connection, [row for row in pushes if row.plan_id]),
+            *_outcomes(connection, planned),
             *codes_and_redemptions(connection, pushes),
         ]
         plans = connection.execute(text("SELECT COUNT(*) FROM plan")).scalar_one()
@@ -74,9 +78,12 @@ def verify(ledger: Ledger) -> Report:
 
 
 def _gaps(slots: Rows, unit: str) -> Iterator[Breach]:
-    """Rows come by `at`; carried ones are older senders' and count as predecessors only."""
+    """Carried rows are other senders' and count as predecessors only, in the chains they joined."""
     last: dict[str, Row[Any]] = {}
-    for row in slots:
+    place = f"{unit[0]}seq"
+    for row in sorted(slots, key=lambda row: (row.at, getattr(row, place) or 0)):
+        if row.state == "carry" and getattr(row, place) is None:
+            continue
         key = getattr(row, unit)
         before = last.get(key)
         if before is not None and row.state != "carry" and not _apart(before, row):

@@ -1,6 +1,6 @@
 """Whom campaigns may push to, and what each of them may be given."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,8 @@ class Draft:
     source: OfferSource
     members: list[str]
     """its audience"""
+    paid: Collection[str] = ()
+    """coupons whose own budget is what limits their number"""
 
 
 @dataclass(frozen=True, slots=True)

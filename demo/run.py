@@ -79,7 +79,7 @@ def clear(folder: Path) -> None:
     for name in ("models", "plans", "outbox"):
         if (folder / name).exists():
             shutil.rmtree(folder / name)
-    for pattern in ("feed.db*", "ledger.db*", "ledger.key*", "consent.csv"):
+    for pattern in ("feed.db*", "ledger.db*", "ledger.key*", "ledger.mark", "consent.csv"):
         for left_over in folder.glob(pattern):
             left_over.unlink()
 

@@ -11,6 +11,7 @@
     ├── CampaignError         a campaign file, plan or template
     │   └── ChannelError      a provider that takes nothing from us: login, certificate, address
     └── LedgerError           the ledger: another key, clock, epoch or version
+        └── StaleInstantError an instant before what the ledger has seen: read the clock again
 
 Anything else that is raised is a defect of ours and keeps its traceback.
 """
@@ -58,3 +59,7 @@ class ChannelError(CampaignError, OSError):
 
 class LedgerError(GuesslikeError):
     """The ledger belongs to another key, clock, epoch or version."""
+
+
+class StaleInstantError(LedgerError):
+    """An instant before what the ledger has seen: a clock that went back, or a long wait."""

@@ -125,6 +125,12 @@ class Filter:
             hint = f"did you mean '{near[0]}'?" if near else f"known fields: {', '.join(names)}"
             raise FilterError(f"Unknown field '{field}' in the filter '{self.text}': {hint}")
 
+    def texts(self, field: str) -> frozenset[str]:
+        """The whole texts that a field is compared with."""
+        tests = (test for test in _tests(self._root) if test.field == field)
+        whole = (test.values for test in tests if test.verb in ("=", "!=", "in", "not in"))
+        return frozenset(value for some in whole for value in some if isinstance(value, str))
+
     def mask(self, columns: Columns) -> Mask:
         """Rows that pass, shape (rows,).
 
@@ -148,7 +154,7 @@ def parse(text: str) -> Filter:
         if isinstance(error.orig_exc, FilterError):
             raise error.orig_exc from None
         raise
-    return Filter(text, frozenset(_fields(root)), root)
+    return Filter(text, frozenset(test.field for test in _tests(root)), root)
 
 
 def _where(text: str, error: UnexpectedInput) -> str:
@@ -220,10 +226,10 @@ def _parser() -> Lark:
     return Lark(_GRAMMAR, parser="lalr", transformer=_Build(), maybe_placeholders=False)
 
 
-def _fields(node: _Node) -> set[str]:
+def _tests(node: _Node) -> list[_Test]:
     if isinstance(node, _Test):
-        return {node.field}
-    return set().union(*(_fields(part) for part in node.parts))
+        return [node]
+    return [test for part in node.parts for test in _tests(part)]
 
 
 def _mask(node: _Node, columns: Columns) -> Mask:

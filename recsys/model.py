@@ -15,6 +15,7 @@ from recsys.coupons import Coupon
 from recsys.errors import ModelError
 from recsys.features import Floats
 from recsys.ids import IdIndex
+from recsys.measured import Measured
 from recsys.redeeming import Redeeming
 from recsys.scoring import Blend, ClockCurve, Weights
 from recsys.search import FILE, SearchIndex
@@ -98,12 +99,14 @@ class Model:
     """the coupons (rows of `coupons`) that each product counts for"""
     redeeming: Redeeming | None
     """who redeems them; None where the shop has no coupons, or the model is older than that"""
+    measured: Measured | None = None
+    """what pushes were seen to bring; None where no holdout has shown it yet"""
     once: NDArray[np.float16] | None = None
     """shape (2, products): static logit and interval in days for a member of whom nothing is known
     but that they have just ordered it; what is bought for good is hardly bought again"""
     search: SearchIndex | None = None
     tiers: Labels | None = None
-    """by member; the three are None in a model of a program that made none"""
+    """by member; they are None in a model of a program that made none"""
 
     @cached_property
     def feed_sequences(self) -> dict[int, int]:
@@ -165,6 +168,7 @@ class Model:
                 search=_search(artifact),
                 tiers=_labels(arrays, "tiers") if "tiers_codes" in arrays else None,
                 redeeming=Redeeming.from_artifact(manifest, arrays),
+                measured=Measured.read(artifact.others),
                 **{name: arrays[name] for name in _PLAIN},  # type: ignore[arg-type]
             )
         except (KeyError, TypeError) as error:

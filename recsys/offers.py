@@ -10,7 +10,7 @@ from recsys.coupons import Coupon, Terms
 from recsys.features import Floats
 from recsys.model import Model
 from recsys.scoring import sigmoid
-from recsys.value import Gained, assumed, profit
+from recsys.value import Gained, assumed, assumption, profit
 
 MOST_LIKELY = 1 - 1e-6
 """no purchase is certain; log1p(-1) would be -inf"""
@@ -50,13 +50,27 @@ def affinity(model: Model, members: NDArray[np.int32], *, now: float) -> Floats:
     return (-np.expm1(missed) * visit).astype(np.float32)
 
 
-def redeemed(model: Model, members: NDArray[np.int32], terms: Terms, *, now: float) -> Floats:
+def pushed(
+    model: Model, members: NDArray[np.int32], terms: Terms, *, now: float
+) -> tuple[Floats, Gained]:
     """shape (members, coupons): the chance that a member who is pushed with a coupon redeems it, as
     it was learned from redemptions; an assumed share of those who buy in its scope where none
-    were."""
-    if model.redeeming is not None:
-        return model.redeeming.of_coupons(members, now=now)
-    return affinity(model, members, now=now) * np.float32(terms.redemption_rate)
+    were. And the orders that come of it, as holdouts have shown; as assumed where none have."""
+    if model.redeeming is None:
+        chance = affinity(model, members, now=now) * np.float32(terms.redemption_rate)
+        return chance, assumed(chance, terms)
+    table = model.redeeming.table(members, now=now)
+    chance = model.redeeming.chances(table)
+    if model.measured is None:
+        return chance, assumed(chance, terms)
+    return chance, model.measured.gained(table, chance)
+
+
+def basis(model: Model, terms: Terms) -> str:
+    """What says which orders come because of a push, in words."""
+    if model.redeeming is None or model.measured is None:
+        return assumption(terms.incremental_share)
+    return model.measured.basis
 
 
 def worth(
@@ -65,16 +79,11 @@ def worth(
     terms: Terms,
     *,
     now: float,
-    gained: Gained | None = None,
 ) -> Worth:
-    """Rank coupons for members by expected incremental profit, at the member's mean order.
-
-    gained: shape (members, coupons), from a trial; without one, what is assumed.
-    """
-    probability = redeemed(model, members, terms, now=now)
+    """Rank coupons for members by expected incremental profit, at the member's mean order."""
+    probability, gained = pushed(model, members, terms, now=now)
     order = np.asarray(model.order_amount[members])[:, None]
     discount = _discount(model.coupons, order, terms)
-    gained = gained or assumed(probability, terms)
     cost = np.array([coupon.cost or 0.0 for coupon in model.coupons], np.float32)
     value = profit(
         gained,

@@ -41,8 +41,15 @@ class Redeeming:
 
     def of_coupons(self, members: Rows, *, now: float) -> Floats:
         """shape (members, coupons): each redeems each, if pushed with it; 0 for a void one."""
+        return self.chances(self.table(members, now=now))
+
+    def table(self, members: Rows, *, now: float) -> Floats:
+        """shape (members, coupons, len(redemption.CHANCE)); NaN where the coupon is void."""
         rank, recent, saved = np.moveaxis(self._pairs(members), -1, 0)
-        table = redemption.of_chance(rank, recent, saved, self._members(members, now))
+        return redemption.of_chance(rank, recent, saved, self._members(members, now))
+
+    def chances(self, table: Floats) -> Floats:
+        """shape (members, coupons), of `table`."""
         return np.nan_to_num(self.weights.of_coupon.chance(table), nan=0.0)
 
     def of_campaign(self, members: Rows, coupons: Rows, *, now: float, given: float) -> Floats:

@@ -36,7 +36,12 @@ def assumption(share: float) -> str:
 
 def measured(orders: Reals, *, rows: int, learner: str) -> Gained:
     """Where some were: what the effect that a trial of so many rows showed foretells."""
-    return Gained(orders, f"measured: {rows:,} pushes drawn by lot, some held out ({learner})")
+    return Gained(orders, measurement(rows, learner))
+
+
+def measurement(rows: int, learner: str) -> str:
+    """What `measured` rests on, in words."""
+    return f"measured: {rows:,} pushes drawn by lot, some held out ({learner})"
 
 
 def profit(

@@ -19,6 +19,7 @@ from starlette.types import Scope
 from recsys.coupons import Terms
 from recsys.errors import FilterError, ModelError, SettingsError
 from recsys.model import Model
+from recsys.offers import basis as basis_of
 from serving import coupons, following, health, members, news, openapi, questions
 from serving.asking import Request as Wanted
 from serving.body_limit import BodyLimit
@@ -293,10 +294,10 @@ def create_app(service: Service) -> FastAPI:
         if member_id is None:
             raise RefusedError("member_id", "coupons need a member_id, or a member's token")
         ranker, request_id = live.published.ranker, ids()
-        version = ranker.model.version
+        version, basis = ranker.model.version, basis_of(ranker.model, service.terms)
         recent = await live.recent(f"m:{member_id}", ranker.model, request_id)
         if recent.hidden:
-            return _json(Coupons(request_id, version, []))
+            return _json(Coupons(request_id, version, basis, []))
         held = await asyncio.to_thread(service.held, member_id)
         wanted = coupons.asked_for(
             member_id,
@@ -309,7 +310,7 @@ def create_app(service: Service) -> FastAPI:
             ranker, wanted, recent.events, terms=service.terms, held=held,
             cart_total=cart_total, limit=limit,
         )  # fmt: skip
-        return _json(Coupons(request_id, version, items))
+        return _json(Coupons(request_id, version, basis, items))
 
     @app.post("/v1/events")
     async def post_events(body: EventsBody, request: Request) -> Accepted:

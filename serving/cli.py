@@ -27,6 +27,7 @@ from serving import logs, process
 from serving.app import Service, create_app
 from serving.asking import Request
 from serving.doors.door import check_address
+from serving.drain_promised import Promised
 from serving.eligibility import Held
 from serving.feed import check_numbers, open_feed
 from serving.feed.contract import Recent, RecentEvent
@@ -64,6 +65,8 @@ class Composition:
     """makes others forget a member, likewise"""
     held: Callable[[Callable[[], datetime], bool], Callable[[str], Held]]
     """what others know of a member's coupons, likewise"""
+    promised: Promised
+    """what others know of pushes, by table of the dataset"""
     worker: Callable[[str | None, float], FastAPI]
     """makes the whole service in a new process: the clock's start, and the monotonic second at
     which it began to tick; a function that is found by its name"""
@@ -191,7 +194,7 @@ async def drained(at: Composition, dataset: Path) -> list[draining.Part]:
     """Open the feed, drain it, close it."""
     feed = await open_feed(at.feed_url, shards=at.settings.feed_shards)
     try:
-        return await draining.drain(feed, dataset, home=at.folder)
+        return await draining.drain(feed, dataset, home=at.folder, promised=at.promised)
     finally:
         await feed.close()
 

@@ -18,6 +18,7 @@ from recsys.dataset import TABLES, Dataset
 from recsys.errors import DataError, FeedError
 from serving import parts
 from serving.drain_impressions import drain_impressions
+from serving.drain_promised import Promised, drain_promised
 from serving.drain_told import drain_told
 from serving.erasing import Erasures
 from serving.feed.contract import ERASE, IDENTIFY, Event, Feed, Range
@@ -46,10 +47,12 @@ class _Held:
     """member and instant, in microseconds"""
 
 
-async def drain(feed: Feed, dataset: Path, *, home: Path | None = None) -> list[Part]:
+async def drain(
+    feed: Feed, dataset: Path, *, home: Path | None = None, promised: Promised = dict
+) -> list[Part]:
     """Write events/feed-<shard>-<from>-<to>.parquet for all that the feed had at the start, and
     under the same name in identities/ and erasures/ what was said of visitors and members; and what
-    was told of new products, and what was shown.
+    was told of new products, what was shown, and what others `promised`.
 
     `home` holds the key that erased members are remembered under. They are taken out of every
     file of the dataset. Raises DataError if another drain of this dataset is under way, or if the
@@ -73,6 +76,7 @@ async def drain(feed: Feed, dataset: Path, *, home: Path | None = None) -> list[
                 await feed.confirm(fixed)
                 stop = fixed.stop
         await drain_told(feed, dataset)
+        drain_promised(promised(), dataset, erasures)
         shown = await drain_impressions(feed, dataset, erasures)
     return [*written, *(Part(path, held) for path, held in shown)]
 

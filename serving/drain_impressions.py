@@ -47,7 +47,7 @@ async def drain_impressions(
             folder.mkdir(exist_ok=True)
             parts.flush(dataset)
             path = folder / f"feed-{shard}-{done + 1}-{stop}.parquet"
-            parts.write(erasures.impressions(_frame(rows)), path)
+            parts.write(erasures.kept("impressions", _frame(rows)), path)
             written.append((path, Range(shard, done + 1, stop)))
             done = stop
         await feed.forget_impressions(shard, done)

@@ -21,6 +21,7 @@ HAPPENED = {
     "members": ("valid_from", "joined_at"),
     "pushes": ("sent_at",),
     "redemptions": ("redeemed_at",),
+    "arms": ("at",),
     "impressions": ("shown_at",),
 }
 """When a row of each table that names members happened. One that tells no time goes, too."""
@@ -86,10 +87,10 @@ class Erasures:
         gone = _gone("events", lines.lazy(), until, self._logins_of_erased())
         return lines.filter(~pl.col(_ROW).is_in(gone.implode())).drop(_ROW)
 
-    def impressions(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Impressions without those of erased members."""
+    def kept(self, table: str, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows of a table, events apart, without those of erased members."""
         until = self._found(rows["member_id"])
-        return rows.filter(_is_gone("impressions", until).not_()) if until else rows
+        return rows.filter(_is_gone(table, until).not_()) if until else rows
 
     def _rewrite(self, table: str, path: Path, until: Until, logins: pl.DataFrame) -> None:
         lines = self._dataset.scan_file(table, path).with_row_index(_ROW)

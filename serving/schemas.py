@@ -129,6 +129,8 @@ class Coupons(msgspec.Struct, frozen=True):
 
     request_id: str
     model_version: str
+    basis: str
+    """what says which orders come because of a push, as plans say it"""
     items: list[CouponItem]
 
 

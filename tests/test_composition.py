@@ -67,9 +67,10 @@ async def test_a_coupon_is_planned_sent_shown_redeemed_and_given_back(
     with shop.open_ledger() as ledger:
         record(ledger, agreed, now=NOW)
         add_codes(ledger, {f"CODE-{number:03d}": "c1" for number in range(300)}, now=NOW)
+    # Two may be sent: each could take off 1.0.
     campaign = Campaign(
         campaign="spring", title="For you", starts_at=NOW, ends_at=NOW + timedelta(days=5),
-        coupons=["c1"], budget=1_000, discount_budget=1.5, holdout=0,
+        coupons=["c1"], budget=1_000, discount_budget=2.0, holdout=0,
     )  # fmt: skip
     plan, _ = plan_campaign(shop, campaign)
     send_plan(shop, plan.plan_id)
@@ -110,8 +111,7 @@ async def test_a_coupon_is_planned_sent_shown_redeemed_and_given_back(
             assert {tried.status_code, undone.status_code} <= {401, 403}
         assert (await redeem("o1", code, 1.0)).json()["campaign_id"] == "spring"
         assert await code_of(ann) is None
-        refused = await redeem("o2", await code_of(bob), 1.0)
-        assert refused.json()["reason"] == "discount_budget"
+        assert await code_of(pushed[2]) is None
         assert (await checkout.delete("/v1/redemptions/o1")).status_code == 200
         assert await code_of(ann) == code
         assert (await redeem("o2", await code_of(bob), 1.0)).status_code == 200

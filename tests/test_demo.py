@@ -79,10 +79,12 @@ def test_nothing_of_the_operators_own_is_touched(home: Path) -> None:
     (home / "ledger.db").write_text("mine")
     (home / "models").mkdir()
     demo(home, "--no-serve", GUESSLIKE_CAMPAIGNS__LEDGER_URL="postgresql://nobody@127.0.0.1:9/x",
+         GUESSLIKE_CAMPAIGNS__CHANNELS='{"email": {"url": "smtp://127.0.0.1:9"}}',
          GUESSLIKE_SERVING__FEED_URL="redis://127.0.0.1:9/0")  # fmt: skip
     assert (home / "ledger.db").read_text() == "mine"
     assert list((home / "models").iterdir()) == []
     assert (home / "demo" / "ledger.db").exists()
+    assert any((home / "demo" / "outbox").glob("*.eml"))
 
 
 @pytest.mark.slow

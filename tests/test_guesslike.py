@@ -13,11 +13,14 @@ import polars as pl
 import pytest
 
 import composition
+from campaigns.ledger.consent import Statement, record
+from campaigns.ledger.redemptions import Use, redeem
 from composition import clock, load_settings
 from recsys import artifact
 from recsys.errors import SettingsError
 from recsys.model import Model
 from serving.feed import open_feed
+from serving.feed.contract import Event
 from tests.command import Command
 from tests.small_shop import END, MEMBERS
 from training.publish import publications
@@ -275,3 +278,30 @@ def test_every_setting_has_a_name_that_is_known() -> None:
     names = [name for name, _ in composition._fields(composition.Settings, composition.PREFIX)]
     assert len(names) == len(set(names))
     assert {"GUESSLIKE_HOME", "GUESSLIKE_SERVING__PORT", "GUESSLIKE_TRAINING__SEED"} <= set(names)
+
+
+def test_drain_tells_the_dataset_what_the_ledger_knows(command: Command, tmp_path: Path) -> None:
+    """Also of a ledger under a simulated clock; where it cannot be read, the events are safe."""
+    (dataset := tmp_path / "dataset").mkdir()
+    settings = composition.Settings(home=command.home)
+    ledger_of = composition.campaign_composition(settings, lambda: END, name="simulated")
+    assert command("drain", dataset).code == 0
+    assert not (dataset / "redemptions").exists()
+    agreed = Statement(MEMBERS[0], "email", "ann@example.invalid", True, END, "shop", "UTC")
+    with ledger_of.open_ledger() as ledger:
+        record(ledger, [agreed], now=END)
+        redeem(ledger, Use("o1", "c1", 100, END, MEMBERS[0]), limit=None, now=END)
+    assert command("drain", dataset).code == 0
+    rows = pl.read_parquet(dataset / "redemptions" / "ledger.parquet")
+    assert rows["order_id"].to_list() == ["o1"]
+
+    async def seen() -> None:
+        feed = await open_feed(str(command.home / "feed.db"))
+        await feed.append([Event("e1", "view", 1, "p01", MEMBERS[0])], now=1)
+        await feed.close()
+
+    asyncio.run(seen())
+    (command.home / "ledger.key").rename(tmp_path / "ledger.key")
+    assert "put it back from its backup" in command.refused("drain", dataset)
+    assert pl.read_parquet(dataset / "events" / "feed-0-1-1.parquet").height == 1
+    assert pl.read_parquet(dataset / "redemptions" / "ledger.parquet").equals(rows)

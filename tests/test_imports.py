@@ -51,6 +51,7 @@ OFF_THE_REQUEST_PATH = {
     "serving/drain.py",
     "serving/erasing.py",
     "serving/drain_impressions.py",
+    "serving/drain_promised.py",
     "serving/drain_told.py",
     "serving/parts.py",
 }

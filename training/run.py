@@ -25,11 +25,8 @@ from training.blend import session_share
 from training.config import TrainingSettings
 from training.evidence import Facts
 from training.parallel import in_order, spans
+from training.pushing import pushing
 from training.ranker import CHUNK, Ranker, rank
-from training.redemption.campaigns import load as load_campaigns
-from training.redemption.fold import redeeming
-from training.redemption.knowledge import known
-from training.redemption.learn import learn
 from training.shop import Past, Shop, load
 from training.sources import together
 from training.sources.together import Counts
@@ -107,13 +104,8 @@ def _train(
     best_first = np.argsort(-arrays["product_static"].astype(np.float32), kind="stable")
     arrays["search_order"] = best_first.astype(np.int32)
     described = [shown.described[row] for row in best_first]
-    redemption = None
-    if dataset.has("coupons"):
-        progress("learning who redeems coupons")
-        campaigns = load_campaigns(dataset, shop, before=as_of)
-        taught = learn(shop, campaigns, day)
-        redemption = taught.to_json()
-        arrays |= redeeming(known(shop, campaigns, day), taught).arrays()
+    pushes = pushing(dataset, shop, day, settings, before=as_of, progress=progress)
+    arrays |= pushes.arrays
     progress("writing the model")
     manifest = {
         "as_of": date(day),
@@ -130,10 +122,13 @@ def _train(
         "gate": {"recall": learned.recall, "current": current},
         "blend": blend_to_json(blend),
         "coupons": shelf.coupons(dataset),
-        "redemption": redemption,
+        "redemption": pushes.redemption,
+        "effect": pushes.effect,
         "attributes": shown.attributes,
     }
-    return artifact.write(models, manifest, arrays, {search.FILE: search.index(described)})
+    return artifact.write(
+        models, manifest, arrays, {search.FILE: search.index(described), **pushes.files}
+    )
 
 
 def _recall_of_current(

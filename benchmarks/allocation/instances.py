@@ -20,8 +20,18 @@ class Instance(NamedTuple):
     minimums: list[Minimum]
 
 
-def instance(seed: int, *, members: int = 500, coupons: int = 20, campaigns: int = 4) -> Instance:
-    """Budgets, coupon limits and minimums at random parts of what members would choose."""
+def instance(
+    seed: int,
+    *,
+    members: int = 500,
+    coupons: int = 20,
+    campaigns: int = 4,
+    discounts: bool = False,
+) -> Instance:
+    """Budgets, coupon limits and minimums at random parts of what members would choose.
+
+    discounts: campaigns are limited in what their coupons may take off orders, too.
+    """
     rng = np.random.default_rng(seed)
     shape = SHAPES[seed % len(SHAPES)]
     value, cost = _table(shape, members, coupons, rng)
@@ -50,6 +60,12 @@ def instance(seed: int, *, members: int = 500, coupons: int = 20, campaigns: int
         for one in range(coupons)
         if rng.random() < 0.6
     ]
+    if discounts:
+        off = rng.integers(0, 40, coupons) * rng.choice([1, 25])
+        for one in range(campaigns):
+            those = np.flatnonzero(campaign == one)
+            most = int((pushes * off)[those].sum() * rng.uniform(0.2, 0.9))
+            limits.append(Limit(f"discounts {one}", most, those, amounts=off[those]))
     offers = coupons
     if shape == "waiting":  # some keep the slot for a campaign within the week
         offers = coupons + 1

@@ -1,6 +1,7 @@
 """What plans truly earn in shops whose answer to every push is known.
 
-    python -m benchmarks.uplift.made_shop [--seeds 0-9 | --held-back] [--write docs/quality.md]
+    python -m benchmarks.uplift.made_shop [--seeds 0-9 | --held-back] [--by-redemption]
+                                          [--write docs/quality.md]
 
 Seeds 0 to 9 are for development, 100 to 119 (--held-back) for the figures. Shares are of the way
 from plans by lot to the plan of one who knows the truth. Ends with 1 if the plan's mean is below
@@ -10,6 +11,7 @@ from plans by lot to the plan of one who knows the truth. Ends with 1 if the pla
 import argparse
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from benchmarks.uplift.plans import Week, best_for_each, by_lot, earned, first_c
 from benchmarks.uplift.shop import CHANNEL_COST, HELD_OUT, MARGIN_RATE, Shop, history, names, shop
 from recsys.errors import DataError
 from recsys.value import Gained, measured, profit
+from training.uplift.arms import RAREST
 from training.uplift.choose import learn
 from training.uplift.learners import lesson, ridge
 from training.uplift.trial import Trial
@@ -39,8 +42,12 @@ PLAN, BEST, FIRST = "**plan**", "best for each", "first come"
 LIKELY, ASSUMED = "likeliest to redeem", "plan, nobody held out"
 
 
-def outcome(real: Households, seed: int) -> dict[str, float | str]:
-    """One shop: money of the oracle and by lot, and each plan's share of the way between."""
+def outcome(real: Households, seed: int, *, by_redemption: bool = False) -> dict[str, float | str]:
+    """One shop: money of the oracle and by lot, and each plan's share of the way between.
+
+    by_redemption: the effect is learned as orders for each redemption that is expected, as from a
+    shop's own holdouts.
+    """
     rng = np.random.default_rng(seed)
     made = shop(real, rng)
     drawn = history(made, rng)
@@ -56,8 +63,12 @@ def outcome(real: Households, seed: int) -> dict[str, float | str]:
     pushed = drawn.pushed
     line = ridge(learned.columns[pushed], drawn.redeemed[pushed].astype(np.float64))
     redeemed = np.clip(line.of(learned.basis.columns(table)), 0.0, 1.0)
+    each = np.ones(len(redeemed))
+    if by_redemption:
+        dose = np.clip(line.of(learned.columns), RAREST, 1.0)
+        trial, each = replace(trial, dose=dose), redeemed
     found = learn(trial, rng=rng)
-    gained = measured(found.effect.of(table), rows=len(trial), learner=found.learner)
+    gained = measured(found.effect.of(table) * each, rows=len(trial), learner=found.learner)
     week = _week(made, _value(made, gained, redeemed))
     # the share that all shops have in the mean: what a shop would assume that knew it
     share = float((made.pushed - made.anyway).mean() / made.redeemed.mean())
@@ -144,6 +155,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--seeds", default="0-9", help="first-last")
     parser.add_argument("--held-back", action="store_true")
+    parser.add_argument(
+        "--by-redemption", action="store_true", help="learn as from a shop's own holdouts"
+    )
     parser.add_argument("--data", type=Path, help="the tables, if the package is not installed")
     parser.add_argument("--write", type=Path)
     asked = parser.parse_args()
@@ -158,7 +172,7 @@ def main() -> int:
         return 2
     found = []
     for seed in HELD_BACK if asked.held_back else range(first, last + 1):
-        found.append(outcome(real, seed))
+        found.append(outcome(real, seed, by_redemption=asked.by_redemption))
         print({k: round(v, 3) if isinstance(v, float) else v for k, v in found[-1].items()})
     table = pl.DataFrame(found)
     print(text := summary(table))

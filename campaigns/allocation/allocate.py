@@ -151,7 +151,7 @@ def barriers(choices: Choices, plan: Allocation, asked: Rows, offers: Sequence[i
 
 def _may_bind(rules: Rules, scale: Scale, members: int) -> NDArray[np.bool_]:
     """shape (rules,): limits that could stand in somebody's way; those of 0 bar their offers."""
-    most = members * np.where(rules.money, scale.dearest, 1)
+    most = members * rules.most_used(scale.dearest)
     return (rules.sign > 0) & (rules.bound > 0) & (rules.bound < most)
 
 
@@ -168,6 +168,6 @@ def _conflict(market: Market, minimum: Minimum, limits: Sequence[Limit]) -> Conf
     if reachable >= minimum.least:
         return None
     costs = market.choices.cost[np.isin(market.choices.offer, offers)]
-    unit = np.where(rules.money, costs.mean() if len(costs) else 0.0, 1.0)
+    unit = rules.mean_used(costs.mean() if len(costs) else 0.0, offers)
     names = [one.name for one, dear in zip(limits, price * unit > 0.05, strict=False) if dear]
     return Conflict(minimum.name, reachable, names)

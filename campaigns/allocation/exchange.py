@@ -8,6 +8,8 @@ that each row has; `use`, shape (rules,), what all members use together. Functio
 import numpy as np
 from numba import njit
 
+from campaigns.allocation.passes import uses
+
 TINY = 1e-9
 
 
@@ -18,13 +20,13 @@ def put(place, times, choices, rules, use, weight):  # type: ignore[no-untyped-d
     if place < 0:
         return 0.0
     _, _, cost, offer = choices
-    bound, money, sign, starts, listed = rules
+    bound, _, starts, listed, amount = rules
     one = offer[place]
     more = 0.0
     for i in range(starts[one], starts[one + 1]):
         rule = listed[i]
         before = max(use[rule] - bound[rule], 0)
-        use[rule] += times * sign[rule] * (cost[place] if money[rule] else 1)
+        use[rule] += times * uses(amount[i], cost[place])
         more += weight[rule] * (max(use[rule] - bound[rule], 0) - before)
     return more
 
@@ -159,15 +161,17 @@ def shake(options, now, choices, rules, use, price, weight, most_moves, shakes, 
 def fill(rows, choices, most, rules, use, chosen):  # type: ignore[no-untyped-def]
     """Gives rows without a choice the best of positive value that still fits."""
     offsets, value, cost, offer = choices
-    bound, money, sign, starts, listed = rules
+    bound, _, starts, listed, amount = rules
     ones = np.ones(len(use))
     room = most.copy()  # few offers have any: most choices are done with at a glance
     for one in range(len(room)):
         for i in range(starts[one], starts[one + 1]):
             rule = listed[i]
             left = bound[rule] - use[rule]
-            if sign[rule] > 0 and (money[rule] or left <= 0):
-                room[one] = min(room[one], left if money[rule] else -1)
+            if amount[i] == 0:
+                room[one] = min(room[one], left)
+            elif amount[i] > max(left, 0):
+                room[one] = -1
     for row in rows:
         if chosen[row] >= 0:
             continue
@@ -187,7 +191,7 @@ def standing_in_the_way(rows, choices, tariff, rules, use, price, shut, asked, b
     them has a positive value. A minimum that is `shut` stands before all limits; of these, the one
     without room comes first, then the one that costs most."""
     offsets, value, cost, offer = choices
-    bound, money, sign, starts, listed = rules
+    bound, _, starts, listed, amount = rules
     _, money_price, each, _ = tariff
     full, closed = 1e100, 1e200
     for row in rows:
@@ -204,9 +208,9 @@ def standing_in_the_way(rows, choices, tariff, rules, use, price, shut, asked, b
         one = offer[place]
         for i in range(starts[one], starts[one + 1]):
             rule = listed[i]
-            unit = cost[place] if money[rule] else 1
+            unit = uses(amount[i], cost[place])
             height = unit * price[rule]
-            if sign[rule] < 0:
+            if unit < 0:
                 height = closed if shut[rule] else -1.0
             elif use[rule] + unit > bound[rule]:
                 height += full

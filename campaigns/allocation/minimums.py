@@ -51,12 +51,11 @@ class _Node:
 def ceilings(rules: Rules, closed: NDArray[np.bool_]) -> Wide:
     """shape (offers,): the highest cost that any limit allows, -1 where one allows no push or a
     minimum is `closed`, shape (rules,)."""
-    size = len(rules.offsets) - 1
-    most = np.where(rules.money, np.minimum(rules.bound, MOST_COST), MOST_COST)
-    most[~rules.money & (closed | ((rules.sign > 0) & (rules.bound == 0)))] = -1
-    highest = np.full(size, MOST_COST, np.int64)
-    offer = np.repeat(np.arange(size), np.diff(rules.offsets))
-    np.minimum.at(highest, offer, most[rules.rules])
+    bound = rules.bound[rules.rules]
+    most = np.where(rules.amount == 0, np.minimum(bound, MOST_COST), MOST_COST)
+    most[closed[rules.rules] | (rules.amount > np.maximum(bound, 0))] = -1
+    highest = np.full(len(rules.offsets) - 1, MOST_COST, np.int64)
+    np.minimum.at(highest, rules.offer, most)
     return highest
 
 

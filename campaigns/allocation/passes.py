@@ -31,6 +31,13 @@ class Tariff(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
+def uses(amount, cost):  # type: ignore[no-untyped-def]
+    """What a push uses of a rule: the rule's amount for the offer, or, where that is 0, its cost.
+    Of a minimum -1: it is one more."""
+    return amount if amount != 0 else cost
+
+
+@njit(cache=True, nogil=True)
 def _weigh(row, choices, tariff, worth):  # type: ignore[no-untyped-def]
     """Writes the worth of a row's choices, -inf where barred, and returns the best, or 0."""
     offsets, value, cost, offer = choices
@@ -61,7 +68,7 @@ def soft(rows, choices, tariff, rules, heat, use, curve):  # type: ignore[no-unt
     """Sum over rows of heat x log(sum of odds). Adds what they use to `use`, shape (rules,), and
     heat x its slope against the prices to the lower half of `curve`, shape (rules, rules)."""
     offsets, _, cost, offer = choices
-    _, money_rule, sign, starts, listed = rules
+    _, _, starts, listed, amount = rules
     worth = np.empty(_widest(rows, offsets))
     mean, seen = np.zeros(len(use)), np.zeros(len(use), np.bool_)
     touched = np.empty(len(use), np.int64)
@@ -88,7 +95,7 @@ def soft(rows, choices, tariff, rules, heat, use, curve):  # type: ignore[no-unt
             share, one, price = worth[at] / odds, offer[low + at], cost[low + at]
             for i in range(starts[one], starts[one + 1]):
                 rule = listed[i]
-                taken = share * sign[rule] * (price if money_rule[rule] else 1)
+                taken = share * uses(amount[i], price)
                 use[rule] += taken
                 if not several:
                     continue
@@ -97,8 +104,7 @@ def soft(rows, choices, tariff, rules, heat, use, curve):  # type: ignore[no-unt
                     count += 1
                 mean[rule] += taken
                 for j in range(starts[one], i + 1):
-                    other = listed[j]
-                    curve[rule, other] += taken * sign[other] * (price if money_rule[other] else 1)
+                    curve[rule, listed[j]] += taken * uses(amount[j], price)
         for i in range(count):
             for j in range(i + 1):
                 first, second = touched[i], touched[j]

@@ -157,7 +157,7 @@ def anneal(
 def _stiffness(market: Market, gain: float) -> Doubles:
     """shape (rules,): the curvature if a price as high as `gain` moved all that a rule allows."""
     rules = market.rules
-    unit = np.where(rules.money, max(market.scale.cost, 1.0), 1.0)
+    unit = rules.mean_used(max(market.scale.cost, 1.0))
     return np.maximum(np.abs(rules.bound) * market.part, 1.0) * unit / gain
 
 

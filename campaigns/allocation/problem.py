@@ -42,13 +42,16 @@ class Choices(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most so much of some offers together: pushes, or money."""
+    """At most so much of some offers together: pushes, their costs, or an amount for each push."""
 
     name: str
     most: int
-    """pushes, or minor units of their costs"""
+    """pushes, or minor units"""
     offers: Sequence[int] | NDArray[np.integer]
     money: bool = False
+    """whether a push uses what it costs"""
+    amounts: Sequence[int] | NDArray[np.integer] | None = None
+    """for each of the offers, the minor units that a push uses instead, whoever gets it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +82,43 @@ class Rules(NamedTuple):
 
     bound: Wide
     """shape (rules,)"""
-    money: NDArray[np.bool_]
     sign: Wide
     """1, or -1 for a minimum"""
     offsets: Wide
     """shape (offers + 1,): where an offer's rules start; they ascend"""
     rules: Wide
+    amount: Wide
+    """shape of `rules`: what a push uses of the rule, as `uses` reads it"""
+
+    @property
+    def offer(self) -> Wide:
+        """shape of `rules`: whose they are."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
     def prices(self, price: Doubles) -> tuple[Doubles, Doubles]:
         """What the rules' prices make an offer cost: for a minor unit, and for the push."""
-        size = len(self.offsets) - 1
-        offer = np.repeat(np.arange(size), np.diff(self.offsets))
-        signed, money = (price * self.sign)[self.rules], self.money[self.rules]
+        size, paid, money = len(self.offsets) - 1, price[self.rules], self.amount == 0
         return (
-            np.bincount(offer[money], signed[money], size).astype(np.float64),
-            np.bincount(offer[~money], signed[~money], size).astype(np.float64),
+            np.bincount(self.offer[money], paid[money], size).astype(np.float64),
+            np.bincount(self.offer, paid * self.amount, size).astype(np.float64),
         )
+
+    def most_used(self, dearest: int) -> Wide:
+        """shape (rules,): the most that one push uses."""
+        most = np.zeros(len(self.bound), np.int64)
+        np.maximum.at(most, self.rules, np.where(self.amount == 0, dearest, self.amount))
+        return most
+
+    def mean_used(self, cost: float, offers: Wide | None = None) -> Doubles:
+        """shape (rules,): what a push uses on average over the offers, or those that are named; 1
+        where none is under the rule."""
+        some = np.ones(len(self.rules), np.bool_)
+        if offers is not None:
+            some = np.isin(self.offer, offers)
+        rule, used = self.rules[some], np.where(self.amount == 0, cost, np.abs(self.amount))[some]
+        count = np.bincount(rule, minlength=len(self.bound))
+        total = np.bincount(rule, used, len(self.bound))
+        return np.where(count > 0, total / np.maximum(count, 1), 1.0)
 
 
 def join(parts: Sequence[Choices]) -> Choices:
@@ -124,6 +148,13 @@ def check(
             at = int(wrong.argmax())
             row = int(np.searchsorted(choices.offsets, at, "right")) - 1
             raise CampaignError(f"The member in row {row}: offer {choices.offer[at]} has {what}")
+    for limit in limits:
+        amounts = limit.amounts if limit.amounts is not None else ()
+        if limit.amounts is not None and len(amounts) != len(limit.offers):
+            raise CampaignError(f"{limit.name} needs one amount for each of its offers")
+        for offer, amount in zip(limit.offers, amounts, strict=False):
+            if not 0 <= amount <= MOST_COST:
+                raise CampaignError(f"{limit.name} has the amount {amount} for offer {offer}")
     for name, number, covered in (
         *((limit.name, limit.most, limit.offers) for limit in limits),
         *((minimum.name, minimum.least, minimum.offers) for minimum in minimums),
@@ -142,22 +173,30 @@ def scale_of(choices: Choices, rows: Rows, offers: int) -> Scale:
 
 
 def rules_of(scale: Scale, limits: Sequence[Limit], minimums: Sequence[Minimum]) -> Rules:
-    """The rules as arrays. A money limit is lowered to what sums of its costs can reach: where
+    """The rules as arrays. A limit on money is lowered to what sums of its amounts can reach: where
     all are multiples of 100, so is what they add up to."""
-    offers = len(scale.steps)
-    those = [*(one.offers for one in limits), *(one.offers for one in minimums)]
-    covered = [np.unique(np.asarray(some, np.int64)) for some in those]
-    rule = np.repeat(np.arange(len(covered)), [len(one) for one in covered])
-    offer = np.concatenate([np.empty(0, np.int64), *covered])
-    order = np.argsort(offer, kind="stable")
-    bound = [*(one.most for one in limits), *(-one.least for one in minimums)]
+    offers, bound, none = len(scale.steps), [], np.empty(0, np.int64)
+    parts = [(none, none, none)]
     for at, limit in enumerate(limits):
-        step = int(np.gcd.reduce(scale.steps[covered[at]], initial=0)) if limit.money else 0
-        bound[at] -= bound[at] % step if step else 0
+        covered, first = np.unique(np.asarray(limit.offers, np.int64), return_index=True)
+        amount = np.full(len(covered), 0 if limit.money else 1, np.int64)
+        steps = scale.steps[covered] if limit.money else amount
+        if limit.amounts is not None:
+            steps = amount = np.asarray(limit.amounts, np.int64)[first]
+            covered, amount = covered[amount > 0], amount[amount > 0]
+        step = int(np.gcd.reduce(steps, initial=0))
+        bound.append(limit.most - (limit.most % step if step else 0))
+        parts.append((np.full(len(covered), at), covered, amount))
+    for at, minimum in enumerate(minimums, len(limits)):
+        covered = np.unique(np.asarray(minimum.offers, np.int64))
+        bound.append(-minimum.least)
+        parts.append((np.full(len(covered), at), covered, np.full(len(covered), -1)))
+    rule, offer, amount = (np.concatenate(some) for some in zip(*parts, strict=True))
+    order = np.argsort(offer, kind="stable")
     return Rules(
         np.array(bound, np.int64),
-        np.array([*(one.money for one in limits), *(False for _ in minimums)], np.bool_),
         np.array([1] * len(limits) + [-1] * len(minimums), np.int64),
         np.searchsorted(offer[order], np.arange(offers + 1)).astype(np.int64),
-        rule[order].astype(np.int64),
+        rule[order],
+        amount[order],
     )

@@ -64,7 +64,8 @@ def _programs(
     starts, stops = rules.offsets[offer], rules.offsets[offer + np.uint32(1)]
     counts = stops - starts
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    rule = rules.rules[np.repeat(starts, counts) + within]
-    amount = rules.sign[rule] * np.where(rules.money[rule], np.repeat(cost, counts), 1)
-    used = csr_matrix((amount, (rule, np.repeat(some, counts))), (len(rules.bound), len(row)))
-    return once, used
+    entry = np.repeat(starts, counts) + within
+    rule, amount = rules.rules[entry], rules.amount[entry]
+    used = np.where(amount == 0, np.repeat(cost, counts), amount)
+    using = csr_matrix((used, (rule, np.repeat(some, counts))), (len(rules.bound), len(row)))
+    return once, using

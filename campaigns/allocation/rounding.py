@@ -158,7 +158,7 @@ def _polish(
 
 def _weights(market: Market, price: Doubles) -> Doubles:
     """What a unit too much counts in a repair: its price, and a little for those without one."""
-    unit = np.where(market.rules.money, max(market.scale.cost, 1.0), 1.0)
+    unit = market.rules.mean_used(max(market.scale.cost, 1.0))
     return np.where(market.active, price + 0.01 * market.scale.value / unit, 0)
 
 

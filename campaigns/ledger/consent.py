@@ -1,6 +1,6 @@
 """Consent, contact points and suppressions: histories that only grow."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +8,8 @@ from sqlalchemy import Connection, text
 
 from campaigns.instants import to_micros
 from campaigns.ledger.ledger import Ledger, wait_for_claims
+from campaigns.ledger.opt_in import hold_back
+from campaigns.ledger.suppressions import bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +41,41 @@ class Standing:
     """latest `until` of a push to the person or the contact point, in microseconds"""
 
 
-def record(ledger: Ledger, statements: Sequence[Statement], *, now: datetime) -> int:
+def record(
+    ledger: Ledger,
+    statements: Sequence[Statement],
+    *,
+    now: datetime,
+    double: Collection[str] = (),
+) -> int:
     """Adds statements to the history; the same ones again add nothing. Returns how many were new.
 
     A suppression is another table, and no statement reaches it: importing never reopens one.
+    double: channels on which a yes counts only once it is confirmed.
     """
     recorded_at = to_micros(now)
     new = 0
     with ledger.writing() as connection:
         wait_for_claims(connection)
         for one in statements:
-            new += _record(connection, ledger, one, recorded_at)
+            held = None
+            if one.granted and one.channel in double:
+                held = _hold_back(connection, ledger, one)
+            new += _record(connection, ledger, one, recorded_at, held)
     return new
 
 
-def _record(connection: Connection, ledger: Ledger, one: Statement, recorded_at: int) -> int:
+def _hold_back(connection: Connection, ledger: Ledger, one: Statement) -> bool | None:
+    person = ledger.identity.person(one.member_id)
+    contact = ledger.identity.contact(one.channel, one.address)
+    at = to_micros(one.at)
+    return hold_back(connection, person, one.channel, contact, at=at, source=one.source)
+
+
+def _record(
+    connection: Connection, ledger: Ledger, one: Statement, recorded_at: int, held: bool | None
+) -> int:
+    """held: what became of a yes that counts later, if it does."""
     person = ledger.identity.person(one.member_id)
     common = {
         "person": person,
@@ -62,14 +84,18 @@ def _record(connection: Connection, ledger: Ledger, one: Statement, recorded_at:
         "recorded_at": recorded_at,
         "source": one.source,
     }
-    row = connection.execute(
-        text(
-            "INSERT INTO consent (person, channel, granted, at, recorded_at, source)"
-            " VALUES (:person, :channel, :granted, :at, :recorded_at, :source)"
-            " ON CONFLICT DO NOTHING RETURNING seq"
-        ),
-        common | {"granted": int(one.granted)},
-    ).first()
+    row = (
+        None
+        if held is not None
+        else connection.execute(
+            text(
+                "INSERT INTO consent (person, channel, granted, at, recorded_at, source)"
+                " VALUES (:person, :channel, :granted, :at, :recorded_at, :source)"
+                " ON CONFLICT DO NOTHING RETURNING seq"
+            ),
+            common | {"granted": int(one.granted)},
+        ).first()
+    )
     contact = ledger.identity.contact(one.channel, one.address)
     connection.execute(
         text(
@@ -88,21 +114,14 @@ def _record(connection: Connection, ledger: Ledger, one: Statement, recorded_at:
             "language": one.language,
         },
     )
-    return int(row is not None)
+    return int(held or row is not None)
 
 
 def suppress(ledger: Ledger, keys: Iterable[str], *, reason: str, now: datetime) -> None:
     """Never again to these person or contact hashes. When it returns, no later claim commits."""
     with ledger.writing() as connection:
         wait_for_claims(connection)
-        for key in keys:
-            connection.execute(
-                text(
-                    "INSERT INTO suppression (key, reason, recorded_at)"
-                    " VALUES (:key, :reason, :at) ON CONFLICT DO NOTHING"
-                ),
-                {"key": key, "reason": reason, "at": to_micros(now)},
-            )
+        bar(connection, keys, reason, at=to_micros(now))
 
 
 def standings(ledger: Ledger, channel: str) -> dict[str, Standing]:

@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from campaigns.instants import to_micros
 from campaigns.ledger.ledger import Ledger, wait_for_claims
-from campaigns.ledger.preferences import say
+from campaigns.ledger.saying import say
 
 SOURCE = "erasure"
 

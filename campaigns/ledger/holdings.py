@@ -52,7 +52,7 @@ _SENDS = text("""
 SELECT s.coupon, c.code, EXISTS (SELECT 1 FROM redemption r WHERE r.coupon = s.coupon
   AND r.person = s.person AND r.send_id = s.send_id AND r.reversed_at IS NULL) AS used
 FROM send s LEFT JOIN code c ON c.send_id = s.send_id
-WHERE s.person = :person AND s.coupon IS NOT NULL AND s.ghost = 0
+WHERE s.person = :person AND s.coupon IS NOT NULL AND s.ghost = 0 AND s.released = 0
   AND s.state IN ('accepted', 'unknown') ORDER BY s.at
 """)
 _USED = text("SELECT coupon FROM redemption WHERE person = :person AND reversed_at IS NULL")

@@ -6,45 +6,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from sqlalchemy import (
-    URL,
-    Connection,
-    Engine,
-    create_engine,
-    event,
-    insert,
-    inspect,
-    make_url,
-    select,
-    text,
-)
-from sqlalchemy.exc import (
-    ArgumentError,
-    DatabaseError,
-    IntegrityError,
-    OperationalError,
-    ProgrammingError,
-)
+from sqlalchemy import Connection, Engine, insert, inspect, select, text
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError, ProgrammingError
 
 from campaigns.instants import DAY, SECOND, from_micros, to_micros, words
 from campaigns.ledger.identity import NORMALISER, Identity, make_key, read_key
+from campaigns.ledger.mark import Mark
 from campaigns.ledger.schema import create, migrate
+from campaigns.ledger.store import address_of, assert_durable, engine_at, writing
 from campaigns.ledger.tables import SCHEMA_VERSION, gate, meta
-from recsys.errors import LedgerError
+from recsys.errors import LedgerError, StaleInstantError
 from recsys.ids import stable_hash
 
 _SYSTEM = "system"
-
-# The last two spare a sender the disk: each push dirties some ten pages anywhere in the file.
-_PRAGMAS = (
-    "foreign_keys = ON",
-    "journal_mode = WAL",
-    "synchronous = FULL",
-    "cache_size = -65536",
-    "wal_autocheckpoint = 16000",
-)
+_PASSED = "passed"
+"""under which a connection keeps the instant that its transaction passed the gate with"""
+PAST = "epoch "
+"""begins the names under which `meta` keeps the epochs that a restore ended"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +35,7 @@ class Ledger:
     identity: Identity
     epoch: str
     clock: str
+    mark: Mark
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -72,9 +53,13 @@ class Ledger:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that holds SQLite's write lock from its first statement on."""
-        with _reached(), _writing(self.engine) as connection:
+        with _reached(), writing(self.engine) as connection:
+            connection.info.pop(_PASSED, None)
             _by_index(connection)
             yield connection
+            hi = connection.info.pop(_PASSED, None) if connection.in_transaction() else None
+        if hi is not None:
+            self.mark.ahead(self.epoch, hi)
 
     def highest_instant(self) -> datetime:
         """The latest instant this ledger has seen; a clock never starts before it."""
@@ -94,6 +79,8 @@ class Ledger:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is None and self.mark.in_use:
+            keep_mark(self)
         self.close()
 
 
@@ -119,26 +106,27 @@ def _reached() -> Iterator[None]:
         ) from error
 
 
-def open_ledger(url: str, key_file: Path, *, clock: str, now: datetime) -> Ledger:
+def open_ledger(url: str, key_file: Path, *, clock: str | None, now: datetime) -> Ledger:
     """The ledger at a URL, made at first use together with its key file.
 
     `clock` names the clock that `now` comes from ("system", or for example "simulated"): a ledger
-    belongs to one clock for good. LedgerError for a store that is unreachable, unsafe, of a newer
-    version, or under another key, normaliser or clock.
+    belongs to one clock for good; None opens it to be read, whichever it has. LedgerError for a
+    store that is unreachable, unsafe or too new, or under another key, normaliser or clock.
     """
-    address = _address(url)
-    engine = _engine(address)
+    address = address_of(url)
+    engine = engine_at(address)
     try:
-        with _writing(engine) as connection:
-            _assert_durable(connection)
+        with writing(engine) as connection:
+            assert_durable(connection)
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(7463)"))
             if not inspect(connection).has_table("meta"):
-                identity = _create(connection, key_file, clock=clock, now=now)
+                identity = _create(connection, key_file, clock=clock or _SYSTEM, now=now)
             else:
                 identity = _recognise(connection, key_file, clock=clock)
             epoch = connection.execute(select(gate.c.epoch)).scalar_one()
-        return Ledger(engine, identity, epoch, clock)
+        mark = Mark(key_file.with_suffix(".mark"))
+        return Ledger(engine, identity, epoch, clock or _SYSTEM, mark)
     except DatabaseError as error:
         engine.dispose()
         shown = address.render_as_string(hide_password=True)
@@ -152,11 +140,13 @@ def wake(ledger: Ledger, *, now: datetime, max_idle_days: float) -> None:
     """Lets the gate follow a clock that moved on while nobody sent. Called once before sending.
 
     LedgerError for a clock that went back, or that leapt further than a shop is ever idle: a
-    clock set to a wrong year would free every slot at once.
+    clock set to a wrong year would free every slot at once. Likewise for a ledger that is older
+    than its mark: it does not know what was sent since.
     """
     micros = to_micros(now)
     with ledger.writing() as connection:
-        hi = _lock_gate(connection)
+        hi = lock_gate(connection)
+        ledger.mark.check(ledger.epoch, hi, before=past_epochs(connection))
         if micros - hi > max_idle_days * DAY:
             raise LedgerError(
                 f"The clock reads {words(micros)}, but the ledger was last used at {words(hi)}. "
@@ -168,6 +158,24 @@ def wake(ledger: Ledger, *, now: datetime, max_idle_days: float) -> None:
                 "Set the clock right, or wait until it has passed that instant"
             )
         connection.execute(text("UPDATE gate SET hi = :now WHERE hi < :now"), {"now": micros})
+    keep_mark(ledger)
+
+
+def keep_mark(ledger: Ledger) -> None:
+    """Writes down outside the ledger how far it has come: at the start and the end of a run.
+
+    In between, what passes the gate does so every few seconds.
+    """
+    with ledger.reading() as connection:
+        row = connection.execute(select(gate.c.epoch, gate.c.hi)).one()
+    if row.epoch == ledger.epoch:
+        ledger.mark.ahead(row.epoch, row.hi, at_once=True)
+
+
+def past_epochs(connection: Connection) -> frozenset[str]:
+    """Those that were ended by a restore."""
+    names = connection.execute(select(meta.c.name).where(meta.c.name.startswith(PAST))).scalars()
+    return frozenset(name.removeprefix(PAST) for name in names)
 
 
 def pass_gate(connection: Connection, ledger: Ledger, now: int) -> None:
@@ -184,96 +192,38 @@ def pass_gate(connection: Connection, ledger: Ledger, now: int) -> None:
         {"now": now, "epoch": ledger.epoch},
     ).first()
     if passed is None:
-        raise LedgerError(_why_shut(connection, ledger, now))
+        raise _why_shut(connection, ledger, now)
+    connection.info[_PASSED] = passed.hi
 
 
 def wait_for_claims(connection: Connection) -> None:
     """Taken before a withdrawal is written, so that no claim that began earlier commits later."""
-    _lock_gate(connection)
+    lock_gate(connection)
 
 
-def _why_shut(connection: Connection, ledger: Ledger, now: int) -> str:
+def _why_shut(connection: Connection, ledger: Ledger, now: int) -> LedgerError:
     row = connection.execute(select(gate.c.epoch, gate.c.hi, gate.c.closed_until)).one()
     if row.epoch != ledger.epoch:
-        return "The ledger has begun a new epoch; start this sender again"
+        return LedgerError("The ledger has begun a new epoch; start this sender again")
     if row.closed_until > now:
-        return f"The ledger is closed for sending until {words(row.closed_until)}"
+        return LedgerError(f"The ledger is closed for sending until {words(row.closed_until)}")
     if now < row.hi - 2 * SECOND:
-        return f"The clock went back to {words(now)}; the ledger has seen {words(row.hi)}"
+        return StaleInstantError(
+            f"The clock went back to {words(now)}; the ledger has seen {words(row.hi)}"
+        )
     if now > row.hi + DAY:
-        return f"The clock leapt from {words(row.hi)} to {words(now)}; start this sender again"
-    return "This machine's clock and the database's differ by more than 2 s; set them right"
+        return LedgerError(
+            f"The clock leapt from {words(row.hi)} to {words(now)}; start this sender again"
+        )
+    return LedgerError(
+        "This machine's clock and the database's differ by more than 2 s; set them right"
+    )
 
 
-def _lock_gate(connection: Connection) -> int:
+def lock_gate(connection: Connection) -> int:
+    """The highest instant that was seen, held fast until the transaction ends."""
     hi: int = connection.execute(select(gate.c.hi).with_for_update()).scalar_one()
     return hi
-
-
-def _address(url: str) -> URL:
-    try:
-        address = make_url(url)
-    except ArgumentError:
-        raise LedgerError(
-            f"'{url}' is no database URL; write sqlite:///var/ledger.db or postgresql://…"
-        ) from None
-    if address.drivername in ("postgresql", "postgres"):
-        address = address.set(drivername="postgresql+psycopg")
-    backend = address.get_backend_name()
-    if backend not in ("sqlite", "postgresql"):
-        raise LedgerError(f"The ledger runs on SQLite or PostgreSQL, not on {backend}")
-    if backend == "sqlite":
-        if address.database in (None, "", ":memory:"):
-            raise LedgerError("A ledger in memory keeps no promise; name a file: sqlite:///FILE")
-        Path(str(address.database)).parent.mkdir(parents=True, exist_ok=True)
-    return address
-
-
-def _engine(address: URL) -> Engine:
-    if address.get_backend_name() == "postgresql":
-        return create_engine(address)
-    engine = create_engine(address, connect_args={"timeout": 30})
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _: Any) -> None:
-        # The driver's own BEGIN is deferred: two claims could then read one state.
-        connection.isolation_level = None
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}").close()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-@contextmanager
-def _writing(engine: Engine) -> Iterator[Connection]:
-    with engine.connect() as plain:
-        connection = plain.execution_options(writes=True)
-        with connection.begin():
-            yield connection
-
-
-_DURABLE = {
-    "sqlite": {
-        "PRAGMA foreign_keys": "1",
-        "PRAGMA journal_mode": "wal",
-        "PRAGMA synchronous": "2",
-    },
-    "postgresql": {"SHOW fsync": "on", "SHOW synchronous_commit": "on"},
-}
-
-
-def _assert_durable(connection: Connection) -> None:
-    """A promise on a store that forgets is none."""
-    for question, wanted in _DURABLE[connection.dialect.name].items():
-        answer = str(connection.exec_driver_sql(question).scalar_one())
-        if answer != wanted:
-            name = question.split()[1]
-            raise LedgerError(f"The ledger needs {name} = {wanted}; this store says {answer}")
 
 
 def _create(connection: Connection, key_file: Path, *, clock: str, now: datetime) -> Identity:
@@ -297,14 +247,14 @@ def _create(connection: Connection, key_file: Path, *, clock: str, now: datetime
     return identity
 
 
-def _recognise(connection: Connection, key_file: Path, *, clock: str) -> Identity:
+def _recognise(connection: Connection, key_file: Path, *, clock: str | None) -> Identity:
     told = {row.name: row.value for row in connection.execute(select(meta.c.name, meta.c.value))}
     version = int(told["schema_version"])
     if version > SCHEMA_VERSION:
         raise LedgerError(
             f"The ledger has version {version}; this program knows {SCHEMA_VERSION}. Upgrade it"
         )
-    if told["clock"] != clock:
+    if clock not in (None, told["clock"]):
         raise LedgerError(
             f"The ledger was made under the {told['clock']} clock and this one is {clock}; "
             "give the simulated one a folder of its own"

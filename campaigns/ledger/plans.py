@@ -92,24 +92,32 @@ def left(ledger: Ledger, limits: Mapping[str, int]) -> dict[str, int]:
     """How much of each purse could still be taken under these limits.
 
     Of a coupon with codes no more than has free ones; of one that nobody can redeem any more, none.
+    LedgerError for a limit below what is spent.
     """
     with ledger.reading() as connection:
         rows = connection.execute(select(tables.purse)).all()
         most = {coupon_purse(coupon): n for coupon, n in free_codes(connection).items()}
     used = {row.purse: row.used for row in rows}
+    for name, cap in limits.items():
+        _check_spent(name, used.get(name, 0), cap)
     prefix = redeemed_purse("")
     for row in rows:
         if row.used >= row.cap and row.purse.startswith(prefix):
             most[coupon_purse(row.purse.removeprefix(prefix))] = 0
-    return {
-        name: max(0, min(cap - used.get(name, 0), most.get(name, cap)))
-        for name, cap in limits.items()
-    }
+    return {name: min(cap - used.get(name, 0), most.get(name, cap)) for name, cap in limits.items()}
+
+
+def _check_spent(name: str, used: int, cap: int) -> None:
+    if used > cap:
+        raise LedgerError(
+            f"The limit {cap} of '{name}' is below the {used} already spent; raise it, or leave it "
+            "as it was"
+        )
 
 
 def live_plan(ledger: Ledger, occasion: str) -> Registered | None:
-    """The one plan of the occasion that may be sent."""
-    return _find(ledger, "occasion = :key AND state = 'live'", occasion)
+    """The one plan of the occasion that may be sent, now or after a pause."""
+    return _find(ledger, "occasion = :key AND state IN ('live', 'paused')", occasion)
 
 
 def find_plan(ledger: Ledger, plan_id: str) -> Registered | None:
@@ -210,9 +218,8 @@ def _limit(connection: Connection, name: str, cap: int) -> None:
     ).first()
     if row is None:
         connection.execute(insert(tables.purse).values(purse=name, live=1, used=0, cap=cap))
-    elif row.used > cap:
-        raise LedgerError(f"The limit {cap} of '{name}' is below the {row.used} already spent")
     else:
+        _check_spent(name, row.used, cap)
         connection.execute(
             text("UPDATE purse SET cap = :cap WHERE purse = :purse"), {"cap": cap, "purse": name}
         )
@@ -220,7 +227,7 @@ def _limit(connection: Connection, name: str, cap: int) -> None:
 
 def _replace(connection: Connection, plan: Registered, rows: Sequence[str], at: int) -> None:
     old = connection.execute(
-        text("SELECT plan_id FROM plan WHERE occasion = :o AND state = 'live'"),
+        text("SELECT plan_id FROM plan WHERE occasion = :o AND state IN ('live', 'paused')"),
         {"o": plan.occasion},
     ).scalar()
     if old is None:
@@ -233,7 +240,9 @@ def _replace(connection: Connection, plan: Registered, rows: Sequence[str], at: 
             f"Plan {old} of this occasion has {flying} sends in flight; "
             f"run `campaigns send {old}` to settle them, then plan again"
         )
-    _close(connection, old, rows, outcome="cancelled", reason=f"replaced by {plan.plan_id}", at=at)
+    close_in(
+        connection, old, rows, outcome="cancelled", reason=f"replaced by {plan.plan_id}", at=at
+    )
     connection.execute(text("UPDATE plan SET state = 'replaced' WHERE plan_id = :p"), {"p": old})
 
 
@@ -245,12 +254,13 @@ def close_rows(
         return
     with ledger.writing() as connection:
         wait_for_claims(connection)
-        _close(connection, plan_id, keys, outcome=outcome, reason=reason, at=to_micros(now))
+        close_in(connection, plan_id, keys, outcome=outcome, reason=reason, at=to_micros(now))
 
 
-def _close(
+def close_in(
     connection: Connection, plan_id: str, keys: Sequence[str], *, outcome: str, reason: str, at: int
 ) -> None:
+    """`close_rows` in a transaction that does more, and holds the gate."""
     for start in range(0, len(keys), _ROWS_A_STATEMENT):
         connection.execute(
             asked(connection, {"send_id": TEXT}, _CLOSE),
@@ -323,7 +333,7 @@ def finish(ledger: Ledger, plan_id: str, *, retries: bool) -> bool:
     with ledger.writing() as connection:
         row = connection.execute(
             text(
-                "UPDATE plan SET state = 'done' WHERE plan_id = :p AND state = 'live'"
+                "UPDATE plan SET state = 'done' WHERE plan_id = :p AND state IN ('live', 'paused')"
                 " AND planned_rows = (SELECT COUNT(*) FROM outcome WHERE plan_id = :p)"
                 " AND NOT EXISTS (SELECT 1 FROM send"
                 f"   WHERE plan_id = :p AND state IN ({flying}))"

@@ -1,6 +1,6 @@
 """What one member wants: read, and changed by adding to the histories."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +8,8 @@ from sqlalchemy import Connection, text
 
 from campaigns.instants import to_micros
 from campaigns.ledger.ledger import Ledger, wait_for_claims
+from campaigns.ledger.opt_in import hold_back
+from campaigns.ledger.saying import say
 
 SOURCE = "preferences"
 
@@ -39,36 +41,43 @@ def preference(ledger: Ledger, member_id: str, channel: str) -> Preference:
     return Preference(row.granted == 1 and not stopped, stopped, row.language)
 
 
-def prefer(ledger: Ledger, member_id: str, changes: Mapping[str, Change], *, now: datetime) -> None:
+def prefer(
+    ledger: Ledger,
+    member_id: str,
+    changes: Mapping[str, Change],
+    *,
+    now: datetime,
+    double: Collection[str] = (),
+) -> None:
     """Adds what a member says of each channel. When it returns, no later claim commits against a
-    withdrawal. A language is kept with the address: where there is none, it is not kept."""
+    withdrawal. A language is kept with the address: where there is none, it is not kept.
+
+    double: channels on which a yes counts once it is confirmed, and not where there is no address.
+    """
     person, at = ledger.identity.person(member_id), to_micros(now)
     with ledger.writing() as connection:
         wait_for_claims(connection)
         for channel, change in changes.items():
-            if change.push is not None:
+            held = change.push and channel in double and _held_back(connection, person, channel)
+            if change.push is not None and not held:
                 say(connection, person, channel, change.push, at=at, source=SOURCE)
             if change.language is not None:
                 said = {"person": person, "channel": channel, "now": at, "source": SOURCE}
                 connection.execute(_SPEAK, said | {"language": change.language})
 
 
-def say(
-    connection: Connection, person: str, channel: str, granted: bool, *, at: int, source: str
-) -> None:
-    """Add a yes or a no. What is said last counts, also where another machine's clock was ahead:
-    never at an instant before that of what it takes back."""
-    said = {"person": person, "channel": channel, "now": at, "source": source}
-    connection.execute(_SAY, said | {"granted": int(granted)})
+def _held_back(connection: Connection, person: str, channel: str) -> bool:
+    contact = connection.execute(_CONTACT, {"person": person, "channel": channel}).scalar()
+    if contact is None:
+        return True
+    held = hold_back(connection, person, channel, str(contact), at=None, source=SOURCE)
+    return held is not None
 
 
-_SAY = text("""
-INSERT INTO consent (person, channel, granted, at, recorded_at, source)
-SELECT :person, :channel, :granted, CASE WHEN latest >= :now THEN latest + 1 ELSE :now END,
-       :now, :source
-FROM (SELECT MAX(at) AS latest FROM consent WHERE person = :person AND channel = :channel) said
-""")
-
+_CONTACT = text(
+    "SELECT contact FROM contact_point WHERE person = :person AND channel = :channel"
+    " ORDER BY at DESC, seq DESC LIMIT 1"
+)
 _SPEAK = text("""
 INSERT INTO contact_point (person, channel, contact, address, member_id, timezone, language,
                            at, recorded_at, source)

@@ -77,6 +77,12 @@ def coupon_of(ledger: Ledger, code: str) -> str | None:
     return None if found is None else str(found)
 
 
+def sent_to(ledger: Ledger, code: str) -> list[str | None]:
+    """The member that a code was sent to, None for one who was erased; nothing for one not sent."""
+    with ledger.reading() as connection:
+        return list(connection.execute(_SENT_TO, {"code": code}).scalars())
+
+
 def recorded(ledger: Ledger, use: Use) -> Redemption | Refused | None:
     """What the ledger says of an order and a coupon that it has together already."""
     with ledger.reading() as connection:
@@ -255,7 +261,7 @@ _USED = (
 )
 _SENDS = text(
     f"SELECT s.send_id, s.campaign, s.reserved, {_USED} FROM send s WHERE s.person = :person"
-    " AND s.coupon = :coupon AND s.ghost = 0 AND s.state <> 'refused'"
+    " AND s.coupon = :coupon AND s.ghost = 0 AND s.released = 0 AND s.state <> 'refused'"
     " AND NOT EXISTS (SELECT 1 FROM code c WHERE c.send_id = s.send_id) ORDER BY s.at DESC"
 )
 _UNSENT_USE = text(
@@ -266,4 +272,10 @@ _ISSUED = text("SELECT used FROM purse WHERE purse = :purse")
 _CODE = text(
     f"SELECT s.send_id, s.campaign, s.reserved, s.person, {_USED} FROM code c LEFT JOIN send s"
     " ON s.send_id = c.send_id AND s.ghost = 0 AND s.state <> 'refused' WHERE c.code = :code"
+)
+_SENT_TO = text(
+    "SELECT (SELECT p.member_id FROM contact_point p WHERE p.person = s.person"
+    " AND p.member_id IS NOT NULL ORDER BY p.at DESC, p.seq DESC LIMIT 1)"
+    " FROM code c JOIN send s ON s.send_id = c.send_id AND s.ghost = 0 AND s.state <> 'refused'"
+    " WHERE c.code = :code"
 )

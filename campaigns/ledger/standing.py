@@ -36,7 +36,7 @@ def barred(row: Row[Any], one: Claim) -> str | None:
     """What forbids this call whatever the slots and the money say."""
     checks = (
         (row.settled, "already_settled"),
-        (row.plan_state != "live", "plan_replaced"),
+        (row.plan_state != "live", _ENDED.get(row.plan_state, "plan_replaced")),
         (row.campaign_live != 1, "campaign_stopped"),
         (row.suppressed, "suppressed"),
         (row.granted != 1, "no_consent"),
@@ -47,6 +47,7 @@ def barred(row: Row[Any], one: Claim) -> str | None:
     return next((reason for found, reason in checks if found), None)
 
 
+_ENDED = {"paused": "paused", "cancelled": "cancelled"}
 # Scalar subqueries with a LIMIT: of an EXISTS PostgreSQL may read the whole table into a hash. Two
 # questions of the arms, and not one with OR: each has an index of its own.
 _HELD = (

@@ -84,7 +84,7 @@ class OfCampaign:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Expected value if one assumption is another."""
+    """Expected value if one assumption is another, or so many times what was measured."""
 
     assumption: str
     assumed: float
@@ -113,3 +113,5 @@ class Report:
     kept: float
     """in the value of all together: what it is worth to keep slots for other campaigns"""
     scenarios: list[Scenario]
+    basis: str | None
+    """what says which orders come because of a push, in words"""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from math import inf
 
 import numpy as np
 import polars as pl
@@ -68,6 +69,7 @@ def report(composition: Composition, plan_id: str) -> Report:
         naive,
         _kept(plans),
         list(_scenarios(pushes, account)),
+        account.basis,
     )
 
 
@@ -216,19 +218,22 @@ def _shown(
 
 
 def _scenarios(pushes: Pushes, account: Account) -> Iterator[Scenario]:
-    if account.assumed is None or not len(pushes.value):
+    if account.assumed is not None:
+        brought = ("incremental_share", "share", account.assumed.incremental_share, 1.0)
+    elif account.basis is not None:
+        brought = ("measured effect", "share", 1.0, inf)
+    else:
         return
-    of_plan = (
-        ("redemptions", "rate", 1.0, float("inf")),
-        ("incremental_share", "share", account.assumed.incremental_share, 1.0),
-    )
+    if not len(pushes.value):
+        return
+    of_plan = (("redemptions", "rate", 1.0, inf), brought)
     for name, key, assumed, most in of_plan:
         others = {min(assumed * times, most) for times in TIMES} if assumed else set()
         at = {
             f"{other:.4g}": value_if(pushes, **{key: other / assumed}) for other in sorted(others)
         }
-        even = even_share(pushes) * assumed if key == "share" else None
-        yield Scenario(name, assumed, at, even if even is not None and even <= 1 else None)
+        even = even_share(pushes) * assumed if key == "share" else inf
+        yield Scenario(name, assumed, at, even if even < inf and even <= most else None)
 
 
 def _time(instant: datetime) -> str:

@@ -18,6 +18,8 @@ def show_report(console: Console, report: Report, page: Path | None) -> None:
         console.print(f"Planned together with {escape(occasion)}, whose plan cannot be read.")
     for words in [*report.prices, *report.minimums]:
         console.print(f"  {escape(words)}")
+    if report.basis is not None:
+        console.print(f"What a push brings is {escape(report.basis)}.")
     if report.naive is not None:
         value = float(str(report.together["value"]))
         console.print(

@@ -128,7 +128,7 @@ def value_if(of: Pushes, *, rate: float = 1.0, share: float = 1.0) -> float:
 
 
 def even_share(of: Pushes) -> float:
-    """How many times the assumed share earns just nothing; inf where none does."""
+    """How many times the assumed or measured share earns just nothing; inf where none does."""
     taken = of.chance * of.discount
     earned = float((of.value + of.cost + taken).sum())
     return float((taken + of.cost).sum()) / earned if earned > 0 else inf

@@ -5,6 +5,7 @@ run either makes good under the same key or leaves as `unknown`.
 """
 
 from campaigns.send.report import SendReport
-from campaigns.send.sender import Render, send
+from campaigns.send.run import Render
+from campaigns.send.sender import send
 
 __all__ = ["Render", "SendReport", "send"]

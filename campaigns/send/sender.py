@@ -1,34 +1,36 @@
-"""One run over a plan's remainder: claim, call, settle."""
+"""Sends a plan's remainder: its canary first where it is large, then the rest."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from itertools import islice
 
 import numpy as np
-import polars as pl
 
-from campaigns.channels.contract import Answer, Channel, Delivery
+from campaigns.channels.contract import Channel
 from campaigns.instants import from_micros
-from campaigns.ledger.calls import Claimed, Declined
-from campaigns.ledger.claims import claim, reclaim
+from campaigns.ledger.control import (
+    bad_news,
+    canary_passed,
+    last_accepted,
+    pass_canary,
+    pause,
+    why_paused,
+)
 from campaigns.ledger.ledger import Ledger, wake
-from campaigns.ledger.plans import close_rows, find_plan, finish
-from campaigns.ledger.settling import Ends, give_back, settle
-from campaigns.message import Message
+from campaigns.ledger.plans import count_outcomes, find_plan, finish
+from campaigns.ledger.rate import held_until
 from campaigns.plan import Plan
-from campaigns.policy.quiet_hours import known_zone
-from campaigns.send.calling import Call, Ended, Lanes
-from campaigns.send.remainder import Planned, chunks, remainder
+from campaigns.send.breakers import Watch
+from campaigns.send.calling import Lanes
+from campaigns.send.remainder import Planned, chunks
 from campaigns.send.report import SendReport
+from campaigns.send.run import Render, Run
 from campaigns.settings import CampaignSettings
 from recsys.errors import CampaignError
+from recsys.ids import unit_interval
 
-Render = Callable[[str, str, str, str, str | None], Message]
-"""(member id, coupon id, send id, address, language) → the message"""
-
-# Another sender's call, or an address that changed a moment ago: neither is an end.
-_NOT_FINAL = frozenset({"in_flight", "contact_changed", "already_settled"})
+_ACTOR = "sender"
+_NOW_AND_THEN = timedelta(seconds=10)
 
 
 def send(
@@ -41,6 +43,7 @@ def send(
     now: Callable[[], datetime],
     rng: np.random.Generator,
     reserving: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> SendReport:
     """Sends the plan's remainder. Several of these at once share it.
 
@@ -55,7 +58,9 @@ def send(
     if known.state == "replaced":
         raise CampaignError(f"Plan {plan.plan_id} was replaced by a newer one; send that")
     report = SendReport(plan.plan_id)
-    if known.state == "live" and len(plan.rows):
+    if known.state == "paused":
+        report.held_up = why_paused(ledger, plan.plan_id)
+    if known.state != "done" and len(plan.rows):
         wake(ledger, now=now(), max_idle_days=settings.max_idle_days)
         first = plan.rows.row(0, named=True)
         if now() < first["send_not_before"]:
@@ -63,224 +68,96 @@ def send(
         else:
             window = (first["send_not_before"], first["send_not_after"])
             with Lanes(channel, now) as lanes:
-                _Run(
-                    plan,
-                    ledger,
-                    channel,
-                    lanes,
-                    render,
-                    settings,
-                    now,
-                    rng,
-                    reserving,
-                    report,
-                    window,
-                ).go()
-    if known.state == "live":
+                run = Run(
+                    plan, ledger, channel, lanes, render, settings, now, sleep, reserving, report,
+                    window, Watch(settings.breakers),
+                )  # fmt: skip
+                try:
+                    _Passes(run, rng).go()
+                finally:
+                    run.settle()
+    if known.state in ("live", "paused"):
         finish(ledger, plan.plan_id, retries=channel.idempotent)
     report.count(plan, ledger)
     return report
 
 
-@dataclass(slots=True)
-class _Run:
-    """One run's fixed parts, so that its steps need not hand them on."""
+class _Passes:
+    """Over all rows of a plan: the canary's, all, and those that are too late."""
 
-    plan: Plan
-    ledger: Ledger
-    channel: Channel
-    lanes: Lanes
-    render: Render
-    settings: CampaignSettings
-    now: Callable[[], datetime]
-    rng: np.random.Generator
-    reserving: bool
-    report: SendReport
-    window: tuple[datetime, datetime]
-    flying: list[Planned] = field(default_factory=list)
-    ends: list[Ends] = field(default_factory=list)
-    """of calls that the next claim settles"""
+    def __init__(self, run: Run, rng: np.random.Generator) -> None:
+        self.run, self.rng = run, rng
+        self.plan, self.ledger, self.report = run.plan, run.ledger, run.report
+        self.canary = run.settings.canary
+        self.looked_at: datetime | None = None
 
     def go(self) -> None:
-        try:
-            self._go()
-        finally:
-            self._settle()
+        run = self.run
+        held = held_until(self.ledger, run.channel_name)
+        if held > run.now() and run.channel_name not in run.settings.rates:
+            run.hold_up("the provider asks to wait", held)
+        if self._has_canary():
+            self._pass(self._is_canary)
+            run.end_flying()
+            self._gate()
+        self._pass(lambda _: True)
+        run.end_flying()
+        if run.now() > run.window[1]:
+            for rows in chunks(self.plan, self.rng):
+                run.expire(run.left(rows))
 
-    def _go(self) -> None:
+    def _pass(self, among: Callable[[Planned], bool]) -> None:
         for rows in chunks(self.plan, self.rng):
-            if not self._go_on():
-                break
-            self._send_all(self._left(rows))
-        self._settle()
-        flying, self.flying = self.flying, []
-        for one in flying:
-            self._take_over(one)
-        self._settle()
-        if self.now() > self.window[1]:
-            self._expire()
+            if not self.run.may_go_on():
+                # Whoever was killed left calls open, which end whatever holds this run up.
+                self.run.flying += [one for one in self.run.left(rows) if one.flying]
+                continue
+            self.run.send([one for one in self.run.left(rows) if among(one)])
+            self._look()
 
-    def _left(self, rows: pl.DataFrame) -> list[Planned]:
-        return remainder(self.plan, self.ledger, rows, reserving=self.reserving)
-
-    def _go_on(self) -> bool:
-        return self.report.held_up is None and self._last_call() <= self.window[1]
-
-    def _send_all(self, rows: Sequence[Planned]) -> None:
-        ready = []
-        for one in rows:
-            if one.flying:
-                self.flying.append(one)
-            elif one.left.address is not None:
-                ready.append(one)
-                self.report.unknown_zones += known_zone(one.left.timezone) is None
-        self._skip({"no_consent": [one.key for one in rows if one.left.address is None
-                                   and not one.flying]})  # fmt: skip
-        for batch in _batches(ready, self.settings.in_flight):
-            if not self._go_on():
-                break
-            self._send(self._awake(batch))
-
-    def _last_call(self) -> datetime:
-        return self.now() + timedelta(seconds=self.settings.call_seconds)
-
-    def _awake(self, batch: Sequence[Planned]) -> list[Planned]:
-        """Spares the others the rendering; the claim looks again."""
-        now = self.now()
-        lasting = timedelta(seconds=self.settings.call_seconds)
-        first_call = self.settings.quiet_hours.first_calls(now, lasting)
-        awake: list[Planned] = []
-        skipped: dict[str, list[str]] = {}
-        for one in batch:
-            free_at = first_call(one.left.timezone)
-            if free_at <= now:
-                awake.append(one)
-            else:
-                self._decline(one.key, Declined(one.key, "quiet_hours", free_at), skipped)
-        self._skip(skipped)
-        return awake
-
-    def _send(self, batch: Sequence[Planned]) -> None:
-        messages = {one.key: self._render(one) for one in batch if not one.claim.ghost}
-        coded = {key for key, message in messages.items() if message.coded}
-        answers = claim(
-            self.ledger,
-            [replace(one.claim, coded=True) if one.key in coded else one.claim for one in batch],
-            now=self.now(),
-            until=self._last_call(),
-            cap=self.settings.frequency_cap,
-            quiet=self.settings.quiet_hours,
-            ends=self.ends,
-        )
-        self._settled()
-        skipped: dict[str, list[str]] = {}
-        calls: list[Call] = []
-        claimed: dict[str, tuple[Planned, Claimed]] = {}
-        for one, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, Declined):
-                self._decline(one.key, answer, skipped)
-            elif one.claim.ghost:
-                self.report.made["held_out"] += 1
-            else:
-                calls.append((answer, messages[one.key].with_code(answer.code)))
-                claimed[one.key] = one, answer
-        self._skip(skipped)
-        for key in self._call(calls):
-            self.flying.append(claimed[key][0].begun(claimed[key][1]))
-
-    def _render(self, one: Planned) -> Message:
-        return self.render(
-            one.member, one.claim.coupon, one.key, one.left.address or "", one.left.language
-        )
-
-    def _decline(self, key: str, answer: Declined, skipped: dict[str, list[str]]) -> None:
-        if answer.reason in _NOT_FINAL:
-            return
-        begins, ends = self.window
-        if answer.free_at is not None and answer.free_at <= ends:
-            self.report.quiet += answer.reason == "quiet_hours"
-            self.report.late += answer.free_at > ends - (ends - begins) / 10
-            self.report.wait_until(answer.free_at)
-            return
-        skipped.setdefault(answer.reason, []).append(key)
-
-    def _skip(self, reasons: Mapping[str, Sequence[str]]) -> None:
-        for reason, keys in reasons.items():
-            close_rows(
-                self.ledger, self.plan.plan_id, keys,
-                outcome="skipped", reason=reason, now=self.now(),
+    def _look(self) -> None:
+        """Pauses the plan, for all senders, when something is wrong."""
+        self.run.settle()
+        why = self.run.watch.errors() or self._unwanted()
+        if why is not None:
+            pause(
+                self.ledger, self.plan.plan_id, by=_ACTOR, reason=why, now=self.run.now(),
+                broken=True,
             )  # fmt: skip
+            self.run.hold_up(f"stopped by itself: {why}", None)
 
-    def _call(self, calls: Sequence[Call]) -> list[str]:
-        """Makes claimed calls, and settles all of them even if one breaks; those in doubt."""
-        if not calls:
-            return []
-        ended = self.lanes.call(calls)
-        self._sort([claimed for claimed, _ in calls], ended)
-        if ended.broke is not None:
-            raise ended.broke
-        return [key for key, one in ended.answers.items() if one.state is Delivery.UNKNOWN]
+    def _unwanted(self) -> str | None:
+        """Looked at now and then: it counts all of the plan's messages."""
+        now = self.run.now()
+        if self.looked_at is not None and now - self.looked_at < _NOW_AND_THEN:
+            return None
+        self.looked_at = now
+        news = bad_news(self.ledger, self.plan.plan_id)
+        return self.run.watch.unwanted(self._accepted(), news) if news else None
 
-    def _sort(self, calls: Sequence[Claimed], ended: Ended) -> None:
-        """What was delivered, or may have been, waits to be settled; the rest is given back."""
-        by_state: dict[Delivery, list[Claimed]] = {state: [] for state in Delivery}
-        not_made = Answer(Delivery.REFUSED)
-        for one in calls:
-            by_state[ended.answers.get(one.send_id, not_made).state].append(one)
-        self._end(by_state[Delivery.ACCEPTED], Delivery.ACCEPTED)
-        self._end(by_state[Delivery.UNKNOWN], Delivery.UNKNOWN)
-        undelivered = [*by_state[Delivery.REFUSED], *by_state[Delivery.REJECTED]]
-        returned = set(give_back(self.ledger, undelivered))
-        # Taken over meanwhile: the other sender's call may have delivered.
-        self._end([one for one in undelivered if one.send_id not in returned], Delivery.UNKNOWN)
-        rejected = [one.send_id for one in by_state[Delivery.REJECTED]]
-        self._skip({"undeliverable": [key for key in rejected if key in returned]})
+    def _accepted(self) -> int:
+        counts = count_outcomes(self.ledger, self.plan.plan_id)
+        return sum(rows for (outcome, _), rows in counts.items() if outcome == "accepted")
 
-    def _end(self, calls: Sequence[Claimed], state: Delivery) -> None:
-        if calls:
-            self.ends.append(Ends(calls, state.value, self.now()))
+    def _has_canary(self) -> bool:
+        pushes = int((self.plan.rows["decision"] == "push").sum())
+        large = pushes > self.canary.over and self.canary.share < 1
+        return large and not canary_passed(self.ledger, self.plan.plan_id)
 
-    def _settle(self) -> None:
-        settle(self.ledger, self.ends)
-        self._settled()
+    def _is_canary(self, one: Planned) -> bool:
+        return unit_interval("canary", one.key) < self.canary.share
 
-    def _settled(self) -> None:
-        for one in self.ends:
-            self.report.made[one.state] += len(one.calls)
-        self.ends = []
-
-    def _take_over(self, one: Planned) -> None:
-        """Ends a call that a killed sender left open, its own or another's."""
-        attempt, until = one.left.attempt or 0, from_micros(one.left.until or 0)
-        if self.channel.idempotent and one.left.address is not None:
-            end = self._last_call()
-            if end <= self.window[1]:
-                message = self._render(one)
-                answer = reclaim(
-                    self.ledger,
-                    replace(one.claim, coded=message.coded),
-                    now=self.now(),
-                    until=end,
-                    quiet=self.settings.quiet_hours,
-                )
-                if isinstance(answer, Claimed):
-                    self._call([(answer, message.with_code(answer.code))])
-                    self._settle()
-                    return
-        if until < self.now():
-            stranded = Claimed(one.key, attempt, until)
-            self.ends.append(Ends([stranded], Delivery.UNKNOWN.value, until))
-
-    def _expire(self) -> None:
-        for rows in chunks(self.plan, self.rng):
-            keys = [one.key for one in self._left(rows) if not one.flying]
-            close_rows(
-                self.ledger, self.plan.plan_id, keys,
-                outcome="expired", reason="the send window is over", now=self.now(),
-            )  # fmt: skip
-
-
-def _batches(ones: Iterable[Planned], size: int) -> Iterator[list[Planned]]:
-    rest = iter(ones)
-    while batch := list(islice(rest, size)):
-        yield batch
+    def _gate(self) -> None:
+        """The rest may follow once the first few were out for a while and nothing is wrong."""
+        if self.report.held_up is not None:
+            return
+        last = last_accepted(self.ledger, self.plan.plan_id)
+        if last is None:
+            self.run.hold_up("the canary waits", None)
+            return
+        due = from_micros(last) + timedelta(minutes=self.canary.minutes)
+        if self.run.now() < due:
+            self.run.hold_up("the canary is out", due)
+            return
+        told = f"{self._accepted():,} sends were out for {self.canary.minutes:g} minutes"
+        pass_canary(self.ledger, self.plan.plan_id, reason=told, now=self.run.now())

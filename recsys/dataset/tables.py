@@ -238,6 +238,20 @@ REDEMPTIONS = Table(
     ),
 )
 
+ARMS = Table(
+    "arms",
+    (
+        *_needs("member_id", "campaign_id"),
+        _at("at", required=True),
+        Column("arm", required=True, allowed=("treat", "holdout")),
+        Column("share", NUMBER, required=True, minimum=0, maximum=1),
+        Column("coupon_id"),
+        Column("epoch", WHOLE),
+        Column("sent", FLAG),
+    ),
+)
+"""pushes that a draw decided on: `share` of the members are held out, as long as `epoch` lasts"""
+
 PROMOTIONS = Table(
     "promotions",
     (
@@ -279,6 +293,7 @@ TABLES = {
         CAMPAIGN_COUPONS,
         PUSHES,
         REDEMPTIONS,
+        ARMS,
         PROMOTIONS,
         IMPRESSIONS,
     )

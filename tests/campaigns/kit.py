@@ -19,6 +19,7 @@ from campaigns.offers import Offers
 from campaigns.run import Composition
 from campaigns.settings import CampaignSettings
 from recsys.dataset import Dataset
+from recsys.value import assumption
 
 NOW = datetime(2017, 12, 1, 9, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -48,6 +49,7 @@ class TableOffers:
     discount: Mapping[str, float] = field(default_factory=dict)
     """money off, whatever is ordered; inf: a share of the order, which is 20"""
     probability: float = 0.1
+    basis: str = assumption(0.3)
 
     def offers(self, member_ids: Sequence[str], /) -> Offers:
         value = np.array(
@@ -58,7 +60,7 @@ class TableOffers:
         most = np.array([self.discount.get(coupon, 1.0) for coupon in self.coupon_ids])
         off = np.broadcast_to(np.where(np.isfinite(most), most, 2.0), value.shape)
         chance = np.where(np.isfinite(value), self.probability, 0.0)
-        return Offers(self.coupon_ids, value, chance, cost, off, most)
+        return Offers(self.coupon_ids, value, chance, cost, off, most, self.basis)
 
     def explain(self, member_id: str, coupon_id: str, /) -> str:
         return f"{member_id} often buys what {coupon_id} is for"

@@ -1,6 +1,7 @@
 """Products of messages are looked up for the rows that are being sent, not for the whole plan."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -71,3 +72,14 @@ def test_a_sender_asks_for_neighbours_together_and_for_everyone_once(size):
     changes = sum(one != other for one, other in pairwise(looked_up))
     assert changes == max(0, math.ceil(size / of_shop._CHUNK) - 1)
     assert size < 50_000 or parts != sorted(parts)
+
+
+def test_pairs_may_come_in_any_order(shop, monkeypatch):
+    monkeypatch.setattr(of_shop, "_CHUNK", 2)
+    plan = plan_campaign(shop, definition())[0]
+    mixed = replace(plan, rows=plan.rows.sort("member_id", descending=True))
+    with shop.open_ledger() as ledger:
+        one, other = plan_renderer(shop, plan, ledger), plan_renderer(shop, mixed, ledger)
+        for member in MEMBERS[:-1]:
+            asked = (member, "c1", "id", "a@example.invalid", None)
+            assert other(*asked) == one(*asked)

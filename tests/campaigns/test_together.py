@@ -226,7 +226,7 @@ def test_what_if_tells_value_over_budget_and_writes_nothing(shop):
 def test_what_if_agrees_with_the_plan_of_that_budget(shop):
     (asked,) = what_if(shop, [tea(), bread()], [1.5])
     (plan, _), _ = plan_together(shop, [tea(), bread()], budget=1.5)
-    compared = {"naive": [], "naive_value": None, "assumed": None}
+    compared = {"naive": [], "naive_value": None, "basis": None, "assumed": None}
     assert asked.account == plan.account.model_copy(update=compared)
     (alone,) = what_if(shop, [tea(budget=9)], [1.0])
     assert alone.account.value == plan_campaign(shop, tea(budget=1))[0].account.value

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from recsys import offers
 from recsys.coupons import Coupon, Terms
+from recsys.measured import Measured
 from recsys.model import Model
-from recsys.value import Gained
+from recsys.redemption import CHANCE
+from recsys.uplift import Effect, Line, basis_of
 from serving.models import open_current
 from tests.small_shop import END
 
@@ -155,15 +157,47 @@ def test_what_was_learned_of_redeeming_stands_in_place_of_the_assumption(taught:
     np.testing.assert_array_equal(offers.worth(taught, ALL, other, now=NOW).value, found.value)
 
 
-def test_what_a_trial_measured_takes_the_place_of_what_is_assumed(model: Model) -> None:
-    nobody = Gained(np.zeros((len(ALL), len(model.coupons))), "measured: of nobody")
-    before = offers.worth(model, ALL, TERMS, now=NOW)
-    after = offers.worth(model, ALL, TERMS, now=NOW, gained=nobody)
+def seen(share: float) -> Measured:
+    """An effect that is the same share of all redemptions."""
+    basis = basis_of(np.zeros((1, len(CHANCE))), CHANCE)
+    return Measured(Effect(basis, Line(np.zeros(0), share)), 1234, "average")
+
+
+def test_what_a_trial_measured_takes_the_place_of_what_is_assumed(taught: Model) -> None:
+    before = offers.worth(taught, ALL, TERMS, now=NOW)
+    same, none, less = (
+        offers.worth(dataclasses.replace(taught, measured=seen(share)), ALL, TERMS, now=NOW)
+        for share in (TERMS.incremental_share, 0.0, -0.5)
+    )
     assert before.basis.startswith("assumed: 80%")
-    assert after.basis == "measured: of nobody"
-    np.testing.assert_array_equal(after.probability, before.probability)
-    assert (after.value <= before.value).all()
-    assert (after.value <= 0).all()  # nothing gained, and the discount is given all the same
+    assert same.basis == "measured: 1,234 pushes drawn by lot, some held out (average)"
+    for one in (same, none, less):
+        np.testing.assert_array_equal(one.probability, before.probability)
+    np.testing.assert_allclose(same.value, before.value, rtol=1e-5, atol=1e-6)
+    assert (none.value <= 0).all()  # nothing gained, and the discount is given all the same
+    assert (less.value <= none.value).all()
+    assert (less.value < none.value).any()
+
+
+def test_what_is_said_to_be_the_basis_is_that_of_the_values(model: Model, taught: Model) -> None:
+    learned = dataclasses.replace(taught, measured=seen(0.1))
+    for one in (model, taught, learned, dataclasses.replace(learned, redeeming=None)):
+        said = offers.basis(one, TERMS)
+        assert said == offers.worth(one, ALL, TERMS, now=NOW).basis
+
+
+def test_a_void_coupon_brings_nothing_whatever_was_measured(taught: Model) -> None:
+    assert taught.redeeming is not None
+    none = np.array(taught.redeeming.none)
+    none[0] = np.nan
+    void = dataclasses.replace(
+        taught, redeeming=dataclasses.replace(taught.redeeming, none=none), measured=seen(9.0)
+    )
+    worth = offers.worth(void, ALL, TERMS, now=NOW)
+    gone = worth.probability[:, 0] == 0
+    assert gone.any()
+    cost = taught.coupons[0].cost or 0.0
+    np.testing.assert_allclose(worth.value[gone, 0], -cost, rtol=1e-6)
 
 
 @pytest.mark.parametrize("change", [{"value": 5.0}, {"cost": 9.0}])

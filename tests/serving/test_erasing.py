@@ -115,6 +115,8 @@ async def test_an_erased_member_leaves_every_table(feed: Feed, dataset: Path, ho
     write(dataset, "members", member_id=[*who, "ann"], joined_at=[early, early, late])
     write(dataset, "pushes", member_id=who, campaign_id=["c"] * 2, sent_at=[early] * 2)
     write(dataset, "redemptions", member_id=who, coupon_id=["c"] * 2, redeemed_at=[early] * 2)
+    write(dataset, "arms", member_id=who, campaign_id=["c"] * 2, at=[early] * 2,
+          arm=["treat"] * 2, share=[0.1] * 2)  # fmt: skip
     write(dataset, "impressions", request_id=["r", "s"], member_id=who, placement=["home"] * 2,
           product_ids=[["p"], ["q"]], shown_at=[early] * 2)  # fmt: skip
     await feed.append([event(1, visitor="v"), event(2, member="ann")], now=NOW)

@@ -144,17 +144,18 @@ def load(dataset: Dataset, shop: Shop, *, before: datetime | None = None) -> Cam
 
 
 def _pushes(dataset: Dataset, shop: Shop, campaign_ids: list[str], entries: pl.DataFrame) -> Pushes:
+    """A push of a campaign that the table does not list tells of the member alone."""
+    pushes = dataset.read("pushes")
+    others = sorted(set(pushes["campaign_id"]) - set(campaign_ids))
     rows = (
-        dataset.read("pushes")
-        .filter(pl.col("campaign_id").is_in(campaign_ids))
-        .join(entries, on=["campaign_id", "coupon_id"], how="left", maintain_order="left")
+        pushes.join(entries, on=["campaign_id", "coupon_id"], how="left", maintain_order="left")
         .with_columns(_rows_expr("member_id", shop.member_ids))
         .filter(pl.col("member_id") >= 0)
         .sort("sent_at", "member_id", "campaign_id")
     )
     return Pushes(
         rows["member_id"].to_numpy(),
-        _rows(rows["campaign_id"], campaign_ids),
+        _rows(rows["campaign_id"], campaign_ids + others),
         rows["coupon"].cast(pl.Int32).fill_null(-1).to_numpy(),
         _days(rows, "sent_at"),
     )

@@ -5,7 +5,7 @@ import numpy as np
 from recsys import redemption
 from recsys.features import Floats
 from recsys.redeeming import Redeeming
-from recsys.redemption import Bought, Offered
+from recsys.redemption import Bought, Offered, Redemption
 from training.redemption.campaigns import Rows
 from training.redemption.knowledge import Knowledge
 from training.redemption.learn import CHUNK, Learned
@@ -17,7 +17,7 @@ def redeeming(knowledge: Knowledge, learned: Learned) -> Redeeming:
     coupons = np.flatnonzero(campaigns.until > knowledge.day).astype(np.int32)
     offered = knowledge.offered(coupons)
     none = np.full((len(campaigns.coupon_ids), 3), np.nan, np.float32)
-    none[coupons] = _pairs(learned, offered, _nothing(len(coupons)))[0]
+    none[coupons] = pairs(learned.redemption, offered, _nothing(len(coupons)))[0]
     n_members = len(knowledge.member)
     counts, columns = [np.zeros(1, np.int64)], [np.zeros(0, np.int32)]
     kept = [np.zeros((0, 3), np.float16)]
@@ -27,7 +27,7 @@ def redeeming(knowledge: Knowledge, learned: Learned) -> Redeeming:
         own = (bought.lines > 0) | (bought.redeemed > 0)
         counts.append(own.sum(axis=1))
         columns.append(coupons[np.nonzero(own)[1]])
-        kept.append(_pairs(learned, offered, bought)[own].astype(np.float16))
+        kept.append(pairs(learned.redemption, offered, bought)[own].astype(np.float16))
     return Redeeming(
         weights,
         np.cumsum(np.concatenate(counts)),
@@ -39,9 +39,9 @@ def redeeming(knowledge: Knowledge, learned: Learned) -> Redeeming:
     )
 
 
-def _pairs(learned: Learned, offered: Offered, bought: Bought) -> Floats:
-    """shape (members, coupons, 3)"""
-    rank = learned.redemption.rank(redemption.pair(offered, bought))
+def pairs(weights: Redemption, offered: Offered, bought: Bought) -> Floats:
+    """shape (members, coupons, 3): rank, recent and depth; see `redemption.of_chance`."""
+    rank = weights.rank(redemption.pair(offered, bought))
     saved = redemption.depth(offered, bought)
     return np.stack((rank, bought.recent, saved), axis=-1)
 

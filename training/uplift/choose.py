@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from recsys.uplift import Effect
-from training.uplift.learners import OF_CHANCES, OTHERS, SIMPLE, lesson, scores
+from training.uplift.learners import OF_CHANCES, OF_ROWS, OTHERS, SIMPLE, lesson, scores
 from training.uplift.trial import Trial
 
 Doubles = NDArray[np.float64]
@@ -25,7 +25,11 @@ class Found:
     learner: str
     gains: dict[str, float]
     """for each learner, what its order of unseen members adds to an order by lot: the mean over
-    all shares that could be pushed, for each member"""
+    all shares that could be pushed, for each member; beyond what their doses do"""
+    mean: float
+    """effect of all pushes together, for each unit of their dose"""
+    error: float
+    """its standard error"""
 
 
 def learn(trial: Trial, *, rng: np.random.Generator) -> Found:
@@ -37,8 +41,12 @@ def learn(trial: Trial, *, rng: np.random.Generator) -> Found:
     that a plan does not chase noise.
     """
     chances = np.isin(trial.outcome, (0.0, 1.0)).all()
-    learners = SIMPLE | OTHERS | (OF_CHANCES if chances else {})
-    fold = _folds(trial, rng)
+    learners = {
+        name: learner
+        for name, learner in (SIMPLE | OTHERS | (OF_CHANCES if chances else {})).items()
+        if trial.dose is None or name not in OF_ROWS
+    }
+    fold, dose = _folds(trial, rng), trial.doses
     seen = np.empty(len(trial))
     foretold = {name: np.empty(len(trial)) for name in learners}
     for at in range(FOLDS):
@@ -48,7 +56,10 @@ def learn(trial: Trial, *, rng: np.random.Generator) -> Found:
         columns = learned.basis.columns(unseen.features)
         for name, learner in learners.items():
             foretold[name][out] = learner(learned).of_columns(columns)
-    gained = {name: _gains(one, seen, fold) for name, one in foretold.items()}
+    mean = float(seen.sum() / dose.sum())
+    # what many units of a dose do more than few is no difference between members
+    apart = seen if trial.dose is None else seen - mean * dose
+    gained = {name: _gains(one, apart, fold) for name, one in foretold.items()}
     others = [name for name in learners if name not in SIMPLE]
     best = max(others, key=lambda name: gained[name].mean())
     chosen, *rest = SIMPLE
@@ -57,13 +68,15 @@ def learn(trial: Trial, *, rng: np.random.Generator) -> Found:
         sure = float(ndtri(1 - ERROR / rivals))  # Bonferroni: the best of several
         if better.mean() > sure * better.std(ddof=1) / len(trial) ** 0.5:
             chosen = name
-    slope = _slope(foretold[chosen], seen, fold)
+    slope = _slope(foretold[chosen], seen, dose, fold)
     whole = learners[chosen](lesson(trial))
-    shift = float(seen.mean() - slope * whole.of(trial.features).mean())
+    shift = mean - slope * float(dose @ whole.of(trial.features) / dose.sum())
     return Found(
         replace(whole, slope=slope, shift=shift),
         chosen,
         {name: float(one.mean()) for name, one in gained.items()},
+        mean,
+        float(((seen - mean * dose) ** 2).sum() ** 0.5 / dose.sum()),
     )
 
 
@@ -87,12 +100,12 @@ def _gains(foretold: Doubles, seen: Doubles, fold: NDArray[np.int64]) -> Doubles
     return gain * seen
 
 
-def _slope(foretold: Doubles, seen: Doubles, fold: NDArray[np.int64]) -> float:
+def _slope(foretold: Doubles, seen: Doubles, dose: Doubles, fold: NDArray[np.int64]) -> float:
     """Of what was seen on what was foretold, within folds; 0 to 1."""
     along = across = 0.0
     for at in range(FOLDS):
         rows = fold == at
-        inner = foretold[rows] - foretold[rows].mean()
+        inner = foretold[rows] - np.average(foretold[rows], weights=dose[rows])
         along += float(inner @ seen[rows])
-        across += float(inner @ inner)
+        across += float(dose[rows] @ inner**2)
     return float(np.clip(along / across, 0.0, 1.0)) if across > 0 else 0.0

@@ -1,5 +1,6 @@
 """Ways to learn what a push changes, each shrunk by its own data."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.special import logit
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lasso_path
 
 from recsys.uplift import Basis, Effect, Line, basis_of
@@ -100,8 +102,9 @@ def arms(of: Lesson) -> Effect:
 def transformed(of: Lesson) -> Effect:
     """An outcome whose mean is the effect (class transformation, for money too: Athey & Imbens
     2015, arXiv 1504.01132)."""
-    odds = of.trial.chance * (1 - of.trial.chance)
-    return Effect(of.basis, ridge(of.plain, of.trial.outcome * of.draw / odds, odds))
+    odds, dose = of.trial.chance * (1 - of.trial.chance), of.trial.doses
+    target = of.trial.outcome * of.draw / odds / dose
+    return Effect(of.basis, ridge(of.plain, target, odds * dose**2))
 
 
 def residual(of: Lesson) -> Effect:
@@ -139,6 +142,8 @@ OTHERS: dict[str, Learner] = {
     "products": products,
 }
 OF_CHANCES: dict[str, Learner] = {"odds": odds}
+OF_ROWS = ("arms", "odds")
+"""they know of no dose"""
 
 
 def scores(of: Lesson, trial: Trial) -> Doubles:
@@ -172,10 +177,13 @@ def lasso(columns: Doubles, target: Doubles, weight: Doubles | None = None) -> L
     # lasso_path wants rows: any root of the sums has the same solution, at the same penalties
     root = np.linalg.cholesky(sums.inner + 1e-9 * np.eye(len(sums.inner))).T
     penalties = np.abs(sums.across).max() / len(root) * SPARSE
-    _, found, _ = lasso_path(
-        root, solve_triangular(root.T, sums.across, lower=True),
-        precompute=sums.inner, Xy=sums.across, alphas=penalties,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        # columns that are nearly alike take long; each fit is measured by what it explains
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        _, found, _ = lasso_path(
+            root, solve_triangular(root.T, sums.across, lower=True),
+            precompute=sums.inner, Xy=sums.across, alphas=penalties,
+        )  # fmt: skip
     explained = 2 * sums.across @ found - (found * (sums.inner @ found)).sum(axis=0)
     used = (found != 0).sum(axis=0).astype(np.float64)
     return sums.line(found[:, _least(sums, explained, used)])
@@ -220,4 +228,5 @@ def _least(sums: _Sums, explained: Doubles, used: Doubles) -> int:
 
 def _left(of: Lesson) -> tuple[Doubles, Doubles]:
     """Each row's guess of its effect, and how much it says."""
-    return (of.trial.outcome - of.expected) / of.draw, of.draw**2
+    moved = of.draw * of.trial.doses
+    return (of.trial.outcome - of.expected) / moved, moved**2

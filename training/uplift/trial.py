@@ -26,6 +26,8 @@ class Trial:
     """shape (rows,): of being pushed, as it was drawn; above 0 and below 1"""
     outcome: Doubles
     """shape (rows,): what came of it, in the same time for both arms"""
+    dose: Doubles | None = None
+    """shape (rows,), above 0: the effect is counted for each unit of it; None: for each row"""
 
     def __post_init__(self) -> None:
         rows = len(self.pushed)
@@ -49,6 +51,8 @@ class Trial:
                 "A trial tells what a push does only where both arms were possible: leave out "
                 "members whose chance of a push was 0 or 1"
             )
+        if not (self.doses > 0).all() or len(self.doses) != rows:
+            raise DataError("A dose of the trial is not above 0: leave such rows out")
         for arm, size in (("pushed", self.pushed.sum()), ("held out", (~self.pushed).sum())):
             if size < FEWEST:
                 raise DataError(
@@ -66,7 +70,13 @@ class Trial:
             self.pushed[which],
             self.chance[which],
             self.outcome[which],
+            None if self.dose is None else self.dose[which],
         )
+
+    @property
+    def doses(self) -> Doubles:
+        """shape (rows,)"""
+        return np.ones(len(self)) if self.dose is None else self.dose
 
 
 def uplift_at(score: Doubles, trial: Trial, *, share: float) -> float:

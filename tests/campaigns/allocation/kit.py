@@ -66,16 +66,22 @@ def problem(value, cost, limits=(), minimums=(), *, held=(), lots=()) -> Problem
     )
 
 
+def used_of(limit: Limit, one: Problem, given: list[tuple[int, int]]) -> int:
+    """What pushes, each a row and an offer, use of a limit."""
+    offers = np.asarray(limit.offers).tolist()
+    if limit.money:
+        return sum(int(one.cost[row, offer]) for row, offer in given if offer in offers)
+    amounts = [1] * len(offers) if limit.amounts is None else list(limit.amounts)
+    return sum(amounts[offers.index(offer)] for _, offer in given if offer in offers)
+
+
 def worth_of(one: Problem, offers: list[int]) -> float | None:
     """What a plan earns, recounted from the tables alone; None where it breaks a rule."""
     given = [(row, offer) for row, offer in enumerate(offers) if offer >= 0 and not one.held[row]]
     if any(np.isnan(one.value[row, offer]) for row, offer in given):
         return None
-    for limit in one.limits:
-        those = set(np.asarray(limit.offers).tolist())
-        used = sum(int(one.cost[r, o]) if limit.money else 1 for r, o in given if o in those)
-        if used > limit.most:
-            return None
+    if any(used_of(limit, one, given) > limit.most for limit in one.limits):
+        return None
     for minimum in one.minimums:
         those = set(np.asarray(minimum.offers).tolist())
         if 0 < sum(o in those for _, o in given) < minimum.least:
@@ -112,10 +118,12 @@ def problems(draw, *, most_members: int = 5, minimums: bool = True, held: bool =
         [[draw(st.integers(0, 6)) for _ in range(size)] for _ in range(members)], np.int64
     ).reshape(members, size)
     some = st.lists(st.integers(0, size - 1), max_size=size, unique=True)
-    limits = [
-        Limit(f"limit {at}", draw(st.integers(0, 12)), draw(some), money=draw(st.booleans()))
-        for at in range(draw(st.integers(0, 3)))
-    ]
+    limits = []
+    for at in range(draw(st.integers(0, 3))):
+        offers, of = draw(some), draw(st.sampled_from(["pushes", "costs", "amounts"]))
+        amounts = [draw(st.integers(0, 6)) for _ in offers] if of == "amounts" else None
+        most = draw(st.integers(0, 12))
+        limits.append(Limit(f"limit {at}", most, offers, money=of == "costs", amounts=amounts))
     least = [
         Minimum(f"minimum {at}", draw(st.integers(0, 4)), draw(some))
         for at in range(draw(st.integers(0, 2)) if minimums else 0)

@@ -8,7 +8,7 @@ from benchmarks.allocation.instances import SHAPES, instance
 from campaigns.allocation.allocate import allocate, barriers
 from campaigns.allocation.problem import Limit, Minimum
 from recsys.errors import CampaignError
-from tests.campaigns.allocation.kit import best_by_trying_all, problem, problems, worth_of
+from tests.campaigns.allocation.kit import best_by_trying_all, problem, problems, used_of, worth_of
 
 CLOSE = 1e-6
 SLOWLY = settings(deadline=None)  # the first call compiles
@@ -28,8 +28,7 @@ def test_a_plan_keeps_every_rule_and_is_worth_what_it_says(one):
     assert worth == pytest.approx(plan.value, abs=CLOSE)
     given_to = [(row, o) for row, o in enumerate(one.offers(plan)) if o >= 0 and not one.held[row]]
     for limit, used in zip(one.limits, plan.used.tolist(), strict=True):
-        inside = [(row, o) for row, o in given_to if o in np.asarray(limit.offers)]
-        assert used == sum(int(one.cost[at]) if limit.money else 1 for at in inside)
+        assert used == used_of(limit, one, given_to)
     for minimum, runs in zip(one.minimums, plan.runs.tolist(), strict=True):
         pushes = sum(o in np.asarray(minimum.offers) for _, o in given_to)
         assert pushes >= minimum.least if runs else pushes == 0
@@ -47,9 +46,10 @@ def test_small_plans_are_the_best_there_is_and_the_gap_is_never_below_the_true_o
         assert plan.gap >= best - plan.value - CLOSE
 
 
+@pytest.mark.parametrize("discounts", [False, True])
 @pytest.mark.parametrize("seed", range(2 * len(SHAPES)))
-def test_against_an_exact_solver(seed):
-    one = instance(seed, members=40, coupons=6, campaigns=3)
+def test_against_an_exact_solver(seed, discounts):
+    one = instance(seed, members=40, coupons=6, campaigns=3, discounts=discounts)
     plan = allocate(
         one.choices,
         offers=one.offers,
@@ -153,6 +153,27 @@ def test_a_limit_of_nothing_has_no_price_and_an_empty_plan_is_the_best():
     assert in_the_way(one, plan) == [0, 0, 0]
 
 
+def test_a_limit_on_amounts_goes_to_what_earns_most_for_them():
+    value = [[5.0, 3.0]] * 10
+    one = problem(value, 0, [Limit("discounts", 1000, [0, 1], amounts=[500, 200])])
+    plan = one.solve()
+    assert one.offers(plan).count(1) == 5
+    assert plan.used.tolist() == [1000]
+    assert plan.prices[0] * 200 == pytest.approx(3.0, rel=0.01)
+    without = np.flatnonzero(plan.chosen < 0)
+    assert barriers(one.choices, plan, without, [0, 1]).tolist() == [0] * 5
+
+
+def test_a_push_above_what_a_limit_has_is_not_made_and_one_that_uses_nothing_is():
+    limit = Limit("discounts", 300, [0, 1], amounts=[301, 0])
+    one = problem([[5.0, 1.0]] * 3, 1, [limit])
+    plan = one.solve()
+    assert one.offers(plan) == [1, 1, 1]
+    assert plan.used.tolist() == [0]
+    alone = problem([[5.0]] * 3, 1, [Limit("discounts", 300, [0], amounts=[301])])
+    assert in_the_way(alone, alone.solve()) == [0, 0, 0]
+
+
 def test_what_costs_nothing_is_given_under_a_budget_of_nothing():
     plan = problem([[2.0]] * 3, 0, [Limit("the budget", 0, [0], money=True)]).solve()
     assert (plan.chosen >= 0).all()
@@ -209,6 +230,8 @@ def test_a_value_that_is_no_number_is_refused(bad):
     [
         ([Limit("budget of A", -1, [0], money=True)], [], "budget of A is -1, below zero"),
         ([], [Minimum("audience of A", -2, [0])], "audience of A is -2, below zero"),
+        ([Limit("discounts", 9, [0], amounts=[-1])], [], "discounts has the amount -1 for offer 0"),
+        ([Limit("discounts", 9, [0], amounts=[])], [], "discounts needs one amount for each"),
         ([Limit("issues", 1, [3])], [], "issues is about an offer that is not among the 1"),
     ],
 )

@@ -57,7 +57,7 @@ def test_of_four_processes_at_the_same_instant_one_plans_and_all_send(
         assert verify(ledger).breaches == ()
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_run_killed_at_any_step_is_finished_by_the_next_one(weekly, tmp_path):
     campaign = weekly("max_sends: 2\n")  # a few messages are steps enough
     start, out = tmp_path / "start", tmp_path / "killed"

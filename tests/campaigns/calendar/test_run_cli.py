@@ -1,5 +1,7 @@
 import json
 from dataclasses import replace
+from email import message_from_bytes
+from email.policy import default
 
 import pytest
 
@@ -87,7 +89,8 @@ def test_a_test_goes_to_the_seeds(run, shop, file, tmp_path):
     told = json.loads(run("test-send", file, "--to", seeds, "--json"))
     assert told == {"made": {"accepted": 1}, "suppressed": 0}
     (mail, _) = sorted((shop.folder / "outbox").glob("*.eml"))
-    assert b"Subject: [TEST] Your week" in mail.read_bytes()
+    subject = message_from_bytes(mail.read_bytes(), policy=default)["Subject"]
+    assert subject == "[TEST] Your week: 1 € off drinks"
 
 
 def test_without_once_it_goes_on_and_outlives_what_is_wrong(run, shop, file, clock, monkeypatch):

@@ -46,7 +46,10 @@ def test_a_request_finds_the_entry_of_its_route(name: str) -> None:
     method, template = name.split(" ")
     plain = template.replace("{name:path}", "draw.js").replace(":path", "")
     rule, member = rule_of(
-        method, plain.format(member_id="ann", visitor_id="v", token="t", order_id="o")
+        method,
+        plain.format(
+            member_id="ann", visitor_id="v", token="t", order_id="o", push_id="p", provider="mail"
+        ),
     )
     assert rule == RULES[name]
     assert member == ("ann" if "{member_id" in template else None)

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -5,10 +6,12 @@ import polars as pl
 import pytest
 
 from recsys.dataset import Dataset
+from tests.small_shop import MEMBERS, TIME
 from tests.training.redemption.coupon_shop import COUPONS, rewrite, shelf
 from training.redemption import campaigns as reading
 from training.redemption.campaigns import Campaigns
 from training.redemption.campaigns import load as load_campaigns
+from training.redemption.knowledge import known
 from training.shop import Shop
 
 
@@ -71,3 +74,22 @@ def test_members_and_coupons_that_nobody_knows_are_left_out(copy: Path, shop: Sh
     kept = pl.read_parquet(copy / "redemptions.parquet").height - 2
     assert len(found.redemptions.members) == kept
     assert (found.pushes.members >= 0).all()
+
+
+def test_a_push_of_a_campaign_of_no_table_tells_of_the_member_alone(
+    copy: Path, shop: Shop, campaigns: Campaigns
+) -> None:
+    day = campaigns.starts[3] + 0.5
+    at = datetime.fromtimestamp(day * 86_400, UTC)
+    rewrite(copy, "pushes", lambda rows: pl.concat((rows, rows.head(2).with_columns(
+        sent_at=pl.lit(at).cast(TIME), campaign_id=pl.Series(["x", "y"]),
+        member_id=pl.lit(MEMBERS[7]),
+    ))))  # fmt: skip
+    found = load_campaigns(Dataset(copy), shop)
+    for campaign in range(len(campaigns.campaign_ids)):
+        assert found.targeted(campaign).tolist() == campaigns.targeted(campaign).tolist()
+    before, after = known(shop, campaigns, day + 1), known(shop, found, day + 1)
+    told = shop.member_ids.index(MEMBERS[7])
+    assert after.last_push[told] == np.float32(day)
+    moved = np.flatnonzero((before.member != after.member).any(axis=1))
+    assert moved.tolist() == [told]

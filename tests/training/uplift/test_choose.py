@@ -1,11 +1,15 @@
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from recsys.errors import DataError
 from tests.training.uplift.trials import trial, visits
 from training.uplift.choose import learn
 from training.uplift.learners import OTHERS, SIMPLE
+from training.uplift.trial import Trial
 
 
 def test_where_all_are_alike_nothing_is_made_of_noise() -> None:
@@ -68,3 +72,56 @@ def test_the_same_draw_learns_the_same() -> None:
     data = trial(lambda x: x[:, 1], rows=500, rng=np.random.default_rng(3))
     one, other = (learn(data, rng=np.random.default_rng(4)) for _ in range(2))
     np.testing.assert_array_equal(one.effect.of(data.features), other.effect.of(data.features))
+
+
+def dosed(share: Callable[[np.ndarray], np.ndarray | float], rng: np.random.Generator) -> Trial:
+    """What a push brings is a share of a dose that one of the features tells."""
+    doses = np.empty(0)
+
+    def effect(features: np.ndarray) -> np.ndarray:
+        nonlocal doses
+        doses = 0.5 + 0.45 * np.tanh(features[:, 0])
+        return share(features) * doses
+
+    made = trial(effect, rows=3000, rng=rng, noise=0.5)
+    return replace(made, dose=doses)
+
+
+def test_the_same_share_of_every_dose_is_one_number() -> None:
+    chosen = Counter()
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        data = dosed(lambda _: 0.7, rng)
+        found = learn(data, rng=rng)
+        chosen[found.learner] += 1
+        assert abs(found.mean - 0.7) < 4 * found.error
+        assert found.effect.of(data.features).mean() == pytest.approx(0.7, abs=0.2)
+    assert chosen["average"] >= 5
+
+
+def test_shares_that_differ_are_found_whatever_the_dose() -> None:
+    rng = np.random.default_rng(1)
+    data = dosed(lambda x: 1.0 - 2 * (x[:, 1] > 0), rng)
+    found = learn(data, rng=rng)
+    share = found.effect.of(data.features)
+    driven = data.features[:, 1] > 0
+    assert share[driven].mean() == pytest.approx(-1, abs=0.3)
+    assert share[~driven].mean() == pytest.approx(1, abs=0.3)
+    assert not {"arms", "odds"} & found.gains.keys()
+
+
+def test_the_error_of_the_mean_covers_it() -> None:
+    errors, missed = [], []
+    for seed in range(40):
+        rng = np.random.default_rng(100 + seed)
+        found = learn(dosed(lambda _: 0.5, rng), rng=rng)
+        missed.append(found.mean - 0.5)
+        errors.append(found.error)
+    assert np.std(missed) == pytest.approx(np.mean(errors), rel=0.35)
+    assert abs(np.mean(missed)) < 3 * np.mean(errors) / len(missed) ** 0.5
+
+
+def test_a_dose_of_nothing_is_refused() -> None:
+    data = dosed(lambda _: 0.5, np.random.default_rng(0))
+    with pytest.raises(DataError, match="not above 0"):
+        replace(data, dose=np.zeros(len(data)))

@@ -1,0 +1,1 @@
+"""What a provider tells of messages: who may tell it, and how each scheme is read."""
