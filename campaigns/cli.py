@@ -16,9 +16,7 @@ from campaigns.definition import load_campaign
 from campaigns.explain import explain_member
 from campaigns.ledger.plans import latest_plan, live_plans
 from campaigns.ledger.preferences import preference
-from campaigns.lift.page import write_lift
-from campaigns.lift.report import lift_report
-from campaigns.lift.spoken import show_lift
+from campaigns.lift import cli as lift
 from campaigns.plan import read_definition, read_plan
 from campaigns.report import check_place, report, show_report, write_page
 from campaigns.run import (
@@ -40,6 +38,7 @@ consent_app = typer.Typer(no_args_is_help=True, help="Who agreed to be reached, 
 app.add_typer(consent_app, name="consent")
 app.add_typer(codes_cli.app, name="codes")
 app.add_typer(ways_in.app)
+app.command("report")(lift.report)
 app.command()(calendar_cli.run)
 app.command()(calendar_cli.approve)
 app.command("test-send")(calendar_cli.send_test)
@@ -177,27 +176,6 @@ def show(
         _print_json(asdict(made))
     else:
         show_report(Console(soft_wrap=True), made, html)
-
-
-@app.command("report")
-def report_lift(
-    ctx: typer.Context,
-    campaigns: Annotated[list[str], typer.Argument(metavar="CAMPAIGN", help="Their names.")],
-    html: Annotated[Path | None, typer.Option(help="Write a page for people.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Tell what campaigns earned, by those who were held out."""
-    composition = _composition(ctx)
-    if html is not None:
-        check_place(html)
-    with _busy("Comparing", as_json):
-        found = lift_report(composition, campaigns)
-        if html is not None:
-            write_lift(found, html)
-    if as_json:
-        _print_json(asdict(found))
-    else:
-        show_lift(Console(soft_wrap=True), found, html)
 
 
 @app.command()
