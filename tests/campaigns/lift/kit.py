@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from sqlalchemy import text
 
 from campaigns.consent import import_consent
 from campaigns.definition import Campaign
@@ -19,6 +20,8 @@ from tests.campaigns.kit import NOW, Clock, TableOffers, composition, definition
 TIME = pl.Datetime("us", "UTC")
 ORDER = 20.0
 """money of each"""
+MEMBERS = 480
+TREBLE = {"treat": 3.0, "holdout": 1.0}.__getitem__
 LATER = timedelta(minutes=5)
 SENT = NOW + LATER
 
@@ -137,3 +140,17 @@ def answered(
 def lift_of(shop: Composition, campaign: str = "tea") -> CampaignLift:
     (found,) = lift_report(shop, [campaign]).campaigns
     return found
+
+
+def forge(shop, statement, **values):
+    with shop.open_ledger() as ledger, ledger.writing() as connection:
+        return connection.execute(text(statement), values).rowcount
+
+
+def person(shop, member):
+    with shop.open_ledger() as ledger:
+        return ledger.identity.person(member)
+
+
+def effect(lift, outcome, day):
+    return next(one for one in lift.effects if (one.outcome, one.day) == (outcome, day))
