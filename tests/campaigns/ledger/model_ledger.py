@@ -166,7 +166,7 @@ class Model:
         push = self.sends.live(key)
         if push is None:
             return "dropped"
-        if self.sends.followed(push):
+        if self.sends.followed(push) or push.state == "carry":  # a provider's log says it went
             return "followed"
         self.sends.drop(push)
         return "dropped"
