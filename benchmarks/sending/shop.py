@@ -80,9 +80,9 @@ def make_plan(members: int) -> Plan:
     return Plan(plan_id, occasion, rows, account)
 
 
-def fill(ledger: Ledger, plan: Plan) -> None:
+def fill(ledger: Ledger, plan: Plan, *, now: datetime = NOW) -> None:
     """Consent of all members, and the plan as the live one."""
-    for part in _parts(plan, ledger):
+    for part in _parts(plan, ledger, now):
         with ledger.writing() as connection:
             connection.execute(insert(tables.consent), [one for one, _ in part])
             connection.execute(insert(tables.contact_point), [one for _, one in part])
@@ -95,13 +95,13 @@ def fill(ledger: Ledger, plan: Plan) -> None:
         planned_rows=len(plan.rows),
         purses=limits | {discount_purse(CAMPAIGN): UNLIMITED},
         replaced_rows=[],
-        now=NOW,
+        now=now,
     )
 
 
-def _parts(plan: Plan, ledger: Ledger) -> Iterator[list[tuple[dict[str, object], ...]]]:
+def _parts(plan: Plan, ledger: Ledger, now: datetime) -> Iterator[list[tuple[dict[str, object], ...]]]:
     members = plan.rows["member_id"].to_list()
-    at = to_micros(NOW - timedelta(days=30))
+    at = to_micros(now - timedelta(days=30))
     told = {"channel": "email", "at": at, "recorded_at": at, "source": "import"}
     for start in range(0, len(members), _PART):
         part: list[tuple[dict[str, object], ...]] = []
