@@ -16,7 +16,7 @@ from time import monotonic, sleep
 
 from sqlalchemy import text
 
-from benchmarks.sending.shop import fill, make_plan, open_scratch
+from benchmarks.sending.shop import fill, keep, make_plan, open_scratch
 from campaigns.ledger.ledger import Ledger
 
 ASKED = 5.0
@@ -54,7 +54,8 @@ def main() -> None:
         url = f"sqlite:///{folder}/ledger.db"
         with open_scratch(url, folder) as ledger:
             plan = make_plan(members, ledger.identity)
-            fill(ledger, plan, folder)
+            fill(ledger, plan)
+            keep(plan, folder)
             begun = monotonic()
             first = sender(url, folder, plan.plan_id, begun)
             while count(ledger, "outcome") < members // 2:

@@ -79,11 +79,15 @@ def make_plan(members: int, identity: Identity) -> Plan:
     return Plan(identify(rows, account)[0], occasion, rows, account)
 
 
-def fill(ledger: Ledger, plan: Plan, folder: Path) -> None:
-    """Consent of all members, and the plan as the live one, in a file of the folder."""
+def keep(plan: Plan, folder: Path) -> None:
+    """The plan's file, as a sender reads it."""
     _, content = identify(plan.rows, plan.account)
     write_whole(folder / f"{plan.plan_id}.parquet", content)
-    for part in _parts(plan, ledger):
+
+
+def fill(ledger: Ledger, plan: Plan, *, now: datetime = NOW) -> None:
+    """Consent of all members, and the plan as the live one."""
+    for part in _parts(plan, ledger, now):
         with ledger.writing() as connection:
             connection.execute(insert(tables.consent), [one for one, _ in part])
             connection.execute(insert(tables.contact_point), [one for _, one in part])
@@ -96,13 +100,15 @@ def fill(ledger: Ledger, plan: Plan, folder: Path) -> None:
         planned_rows=len(plan.rows),
         purses=limits | {discount_purse(CAMPAIGN): UNLIMITED},
         replaced_rows=[],
-        now=NOW,
+        now=now,
     )
 
 
-def _parts(plan: Plan, ledger: Ledger) -> Iterator[list[tuple[dict[str, object], ...]]]:
+def _parts(
+    plan: Plan, ledger: Ledger, now: datetime
+) -> Iterator[list[tuple[dict[str, object], ...]]]:
     members = plan.rows["member_id"].to_list()
-    at = to_micros(NOW - timedelta(days=30))
+    at = to_micros(now - timedelta(days=30))
     told = {"channel": "email", "at": at, "recorded_at": at, "source": "import"}
     for start in range(0, len(members), _PART):
         part: list[tuple[dict[str, object], ...]] = []

@@ -18,7 +18,7 @@ from time import monotonic
 
 from sqlalchemy import create_engine, text
 
-from benchmarks.sending.shop import fill, make_plan, open_scratch
+from benchmarks.sending.shop import fill, keep, make_plan, open_scratch
 from campaigns.verify import verify
 
 ASKED = {"sqlite": 8_000, "postgresql": 3_000}
@@ -56,7 +56,8 @@ def one_run(store: str, members: int, senders: int) -> float:
             url = f"{POSTGRES}?options=-csearch_path%3D{SCHEMA}"
         with open_scratch(url, folder) as ledger:
             plan = make_plan(members, ledger.identity)
-            fill(ledger, plan, folder)
+            fill(ledger, plan)
+            keep(plan, folder)
         seconds, told = senders_do(url, folder, plan.plan_id, senders)
         with open_scratch(url, folder) as ledger:
             report = verify(ledger)

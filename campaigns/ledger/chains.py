@@ -48,6 +48,12 @@ class Link:
 LINK_COLUMNS = ("{}seq", "{}prev_until", "{}prev_week", "{}prev_week_here", "{}week_there")
 """of a chain, whose letter is p or c"""
 
+FOLLOWED = (
+    "(EXISTS (SELECT 1 FROM send n WHERE n.person = send.person AND n.pseq = send.pseq + 1)"
+    " OR EXISTS (SELECT 1 FROM send n WHERE n.contact = send.contact AND n.cseq = send.cseq + 1))"
+)
+"""SQL: a later push counts from the end of this one, which holds it fast"""
+
 
 def last_link(row: Row[Any], prefix: str) -> Link | None:
     """The end of a chain, in a row of `standing.look_up`."""

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from campaigns.instants import to_micros
 from campaigns.ledger.batch import Batch
 from campaigns.ledger.calls import Claim, Claimed, Declined
+from campaigns.ledger.chains import FOLLOWED
 from campaigns.ledger.codes import code_of, some_codes, take_codes
 from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger, pass_gate
@@ -84,11 +85,10 @@ def reclaim(
     return Claimed(key, taken[0], until, code)
 
 
-_TAKE_OVER = text("""
+_TAKE_OVER = text(f"""
 UPDATE send SET state = 'attempting', calls = calls + 1, until = :until
 WHERE send_id = :key AND plan_id = :plan_id AND contact = :contact
   AND state IN ('attempting', 'unknown') AND until <= :until
-  AND NOT EXISTS (SELECT 1 FROM send n WHERE n.person = send.person AND n.pseq = send.pseq + 1)
-  AND NOT EXISTS (SELECT 1 FROM send n WHERE n.contact = send.contact AND n.cseq = send.cseq + 1)
+  AND NOT {FOLLOWED}
 RETURNING try
 """)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, insert, text
 from campaigns.instants import from_micros, to_micros
 from campaigns.ledger import tables
 from campaigns.ledger.calls import Claim
-from campaigns.ledger.chains import LINK_COLUMNS, Link, last_link, link
+from campaigns.ledger.chains import FOLLOWED, LINK_COLUMNS, Link, last_link, link
 from campaigns.ledger.ledger import Ledger, pass_gate, wait_for_claims
 from campaigns.ledger.standing import look_up
 from campaigns.ledger.tokens import free_place, free_tokens, held_tokens, take_tokens
@@ -179,12 +179,11 @@ _CONTACT = text(
     "SELECT contact FROM contact_point WHERE person = :person AND channel = :channel"
     " ORDER BY at DESC, seq DESC LIMIT 1"
 )
-_DROP = text("""
+_DROP = text(f"""
 UPDATE send SET state = 'refused',
   pseq = NULL, pprev_until = NULL, pprev_week = NULL, pprev_week_here = NULL, pweek_there = NULL,
   cseq = NULL, cprev_until = NULL, cprev_week = NULL, cprev_week_here = NULL, cweek_there = NULL
 WHERE send_id = :key AND plan_id = '' AND state = 'accepted'
-  AND NOT EXISTS (SELECT 1 FROM send n WHERE n.person = send.person AND n.pseq = send.pseq + 1)
-  AND NOT EXISTS (SELECT 1 FROM send n WHERE n.contact = send.contact AND n.cseq = send.cseq + 1)
+  AND NOT {FOLLOWED}
 RETURNING send_id
 """)

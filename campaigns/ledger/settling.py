@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from campaigns.instants import to_micros
 from campaigns.ledger.asked import NUMBER, TEXT, asked, packed
 from campaigns.ledger.calls import Claimed
+from campaigns.ledger.chains import FOLLOWED
 from campaigns.ledger.codes import free_codes_of
 from campaigns.ledger.ledger import Ledger, wait_for_claims
 from campaigns.ledger.outcomes import record_outcomes
@@ -32,7 +33,7 @@ def settle(ledger: Ledger, ends: Sequence[Ends]) -> list[str]:
     """Records how calls ended, with their outcomes.
 
     Returns the send ids that were still open; one that was settled before is left as it is. A slot
-    whose call was made once moves to the call's real end.
+    whose call was made once moves to the call's real end, unless a later push counts from it.
     """
     if not any(one.calls for one in ends):
         return []
@@ -60,7 +61,8 @@ def write_ends(connection: Connection, ends: Sequence[Ends]) -> list[str]:
 def give_back(ledger: Ledger, done: Sequence[Claimed]) -> list[str]:
     """Returns slot, coupon, code and money of calls that surely delivered nothing.
 
-    A send that was taken over by another sender is left alone: its other call may have delivered.
+    A send that was taken over by another sender is left alone, for its other call may have
+    delivered; and so is one that a later push counts from already.
     Returns the send ids that were given back.
     """
     if not done:
@@ -93,18 +95,19 @@ def _packed(done: Sequence[Claimed]) -> str:
     return packed([(one.send_id, one.attempt) for one in done])
 
 
-_SETTLE = """
+_SETTLE = f"""
 UPDATE send SET state = :state,
-  until = CASE WHEN :ended > until THEN :ended
+  until = CASE WHEN {FOLLOWED} THEN until WHEN :ended > until THEN :ended
     WHEN :state = 'accepted' AND calls = 1 AND at <= :ended THEN :ended ELSE until END
 WHERE (send_id, try) IN (SELECT send_id, try FROM asked) AND state IN ('attempting', 'unknown')
 RETURNING send_id, plan_id
 """
-_GIVE_BACK = """
+_GIVE_BACK = f"""
 UPDATE send SET state = 'refused',
   pseq = NULL, pprev_until = NULL, pprev_week = NULL, pprev_week_here = NULL, pweek_there = NULL,
   cseq = NULL, cprev_until = NULL, cprev_week = NULL, cprev_week_here = NULL, cweek_there = NULL
 WHERE (send_id, try) IN (SELECT send_id, try FROM asked) AND calls = 1 AND state = 'attempting'
+  AND NOT {FOLLOWED}
 RETURNING send_id, campaign, coupon, cost, reserved
 """
 _UNRESERVE = """

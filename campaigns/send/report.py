@@ -32,6 +32,11 @@ class SendReport:
     """why the run ended before all that could go had gone"""
     done: bool = False
 
+    def look_again(self) -> None:
+        """Who waits, and until when, is counted anew."""
+        self.quiet = self.late = 0
+        self.next_at = None
+
     def wait_until(self, instant: datetime) -> None:
         """Something may go then."""
         if self.next_at is None or instant < self.next_at:

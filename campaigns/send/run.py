@@ -30,8 +30,8 @@ Render = Callable[[str, str, str, str, str | None], Message]
 
 # Another sender's call, an address that changed a moment ago, a plan that stands still: no ends.
 _NOT_FINAL = frozenset({"in_flight", "contact_changed", "already_settled", "paused", "cancelled"})
-_LONGEST_WAIT = timedelta(minutes=5)
-"""for a turn; a run that had to wait longer ends, and says until when"""
+LONGEST_WAIT = timedelta(minutes=5)
+"""for a turn, or for slots that free; a run that had to wait longer ends, and says until when"""
 _LONG_WAITS = 5
 """for the ledger in a row, of more than 2 s"""
 
@@ -54,6 +54,8 @@ class Run:
     """the plan's, in which all calls lie"""
     watch: Watch
     flying: list[Planned] = field(default_factory=list)
+    nowhere: set[str] = field(default_factory=set)
+    """rows whose member has no known zone"""
     ends: list[Ends] = field(default_factory=list)
     """of calls that the next claim settles"""
 
@@ -73,7 +75,9 @@ class Run:
                 self.flying.append(one)
             elif one.left.address is not None:
                 ready.append(one)
-                self.report.unknown_zones += known_zone(one.left.timezone) is None
+                if known_zone(one.left.timezone) is None:
+                    self.nowhere.add(one.key)
+        self.report.unknown_zones = len(self.nowhere)
         self._skip({"no_consent": [one.key for one in rows if one.left.address is None
                                    and not one.flying]})  # fmt: skip
         for batch in _batches(ready, self._size()):
@@ -92,7 +96,7 @@ class Run:
         if rate is None or not calls:
             return True
         now = self.now()
-        latest = min(now + _LONGEST_WAIT, self.window[1])
+        latest = min(now + LONGEST_WAIT, self.window[1])
         taken, begins = take_turns(
             self.ledger, self.channel_name, calls, a_second=rate, now=now, latest=latest
         )

@@ -24,7 +24,7 @@ from campaigns.send.breakers import Watch
 from campaigns.send.calling import Lanes
 from campaigns.send.remainder import Planned, chunks
 from campaigns.send.report import SendReport
-from campaigns.send.run import Render, Run
+from campaigns.send.run import LONGEST_WAIT, Render, Run
 from campaigns.settings import CampaignSettings
 from recsys.errors import CampaignError
 from recsys.ids import unit_interval
@@ -101,12 +101,28 @@ class _Passes:
             run.end_flying()
             self._gate()
         self._pass(lambda _: True)
+        patience = run.now() + LONGEST_WAIT
+        while self._wait(patience):
+            self._pass(lambda _: True)
         run.end_flying()
         if run.now() > run.window[1]:
             for rows in chunks(self.plan, self.rng):
                 run.expire(run.left(rows))
 
+    def _wait(self, patience: datetime) -> bool:
+        """For slots that free soon. A week ago they were taken as far into a run: left to the next
+        run, they would be an hour later each week where runs are an hour apart."""
+        run, due = self.run, self.report.next_at
+        if due is None or due > patience or not run.may_go_on():
+            return False
+        due = max(due, run.now() + _NOW_AND_THEN)
+        run.settle()
+        run.sleep((due - run.now()).total_seconds())
+        return run.now() >= due  # a clock that stands still ends the run
+
     def _pass(self, among: Callable[[Planned], bool]) -> None:
+        if self.report.held_up is None:
+            self.report.look_again()
         for rows in chunks(self.plan, self.rng):
             if not self.run.may_go_on():
                 # Whoever was killed left calls open, which end whatever holds this run up.

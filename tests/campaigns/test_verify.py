@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from campaigns.instants import DAY, to_micros
+from campaigns.instants import DAY, SECOND, to_micros
 from campaigns.ledger.consent import Statement, record, suppress
 from campaigns.ledger.plans import assign_arms
 from campaigns.run import plan_campaign, send_plan
@@ -13,6 +13,7 @@ from campaigns.verify import verify
 from tests.campaigns.kit import NOW, Clock, composition, definition
 
 AT = to_micros(NOW)
+CLOCKS = 2 * SECOND  # by which two machines may differ: which was first cannot be told
 
 
 @pytest.fixture
@@ -85,8 +86,10 @@ def test_a_push_to_somebody_suppressed_before_is_found(sent):
     for key in row:
         suppress(sent, [key], reason="complaint", now=NOW + timedelta(seconds=1))
     assert rules(sent) == set()
-    forge(sent, f"UPDATE suppression SET recorded_at = {AT - 1} WHERE key = '{row.contact}'")
-    assert rules(sent) == {"suppression"}
+    for early, found in ((CLOCKS, set()), (CLOCKS + 1, {"suppression"})):
+        at = AT - early
+        forge(sent, f"UPDATE suppression SET recorded_at = {at} WHERE key = '{row.contact}'")
+        assert rules(sent) == found
 
 
 def test_a_push_to_the_held_out_is_found(sent):
@@ -100,5 +103,6 @@ def test_a_withdrawal_recorded_after_the_send_is_no_breach(sent):
     no = Statement("m0", "email", "m0@example.invalid", False, NOW - timedelta(days=1), "post")
     record(sent, [no], now=NOW + timedelta(days=1))
     assert rules(sent) == set()
-    forge(sent, f"UPDATE consent SET recorded_at = {AT - 1}")
-    assert rules(sent) == {"consent"}
+    for early, found in ((CLOCKS, set()), (CLOCKS + 1, {"consent"})):
+        forge(sent, f"UPDATE consent SET recorded_at = {AT - early} WHERE granted = 0")
+        assert rules(sent) == found

@@ -105,6 +105,22 @@ def test_a_send_that_was_taken_over_is_not_given_back(ledger):
     assert give_back(ledger, [taken]) == []
 
 
+@pytest.mark.parametrize("end", ["accepted", "unknown", "back"])
+def test_a_sender_that_wakes_after_the_next_push_ends_its_call_and_moves_nothing(ledger, end):
+    who = consenting(ledger, "ann")
+    first, second = live_plan(ledger, "a"), live_plan(ledger, "b")
+    asleep = take(ledger, a_claim(first, who))
+    later = NOW + WEEK + MINUTE
+    wake(ledger, now=later, max_idle_days=35)
+    push(ledger, a_claim(second, who), later)
+    if end == "back":
+        assert give_back(ledger, [asleep]) == []
+        end = "unknown"
+    settle(ledger, [Ends([asleep], end, later + MINUTE)])
+    assert outcomes(ledger, first.plan_id) == {asleep.send_id: (end, end)}
+    assert verify(ledger).breaches == ()
+
+
 def test_taking_over_holds_the_slot_to_the_new_calls_end(ledger):
     who = consenting(ledger, "ann")
     plan = live_plan(ledger, "a")

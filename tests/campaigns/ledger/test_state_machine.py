@@ -1,0 +1,559 @@
+"""Any order of all that can happen to a ledger, beside a plain model: the same answers and sums."""
+
+import copy
+import shutil
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import create_engine, text
+
+from campaigns.ledger.calls import Claim, Claimed
+from campaigns.ledger.carry import Carried, carry
+from campaigns.ledger.claims import claim
+from campaigns.ledger.consent import Statement, record, suppress
+from campaigns.ledger.contacts import Contact, add_contacts
+from campaigns.ledger.control import cancel, pause, resume
+from campaigns.ledger.erasing import erase
+from campaigns.ledger.feedback import Feedback, hear
+from campaigns.ledger.identity import send_id
+from campaigns.ledger.ledger import Ledger, keep_mark, wake
+from campaigns.ledger.merging import merge
+from campaigns.ledger.plans import (
+    UNLIMITED,
+    Registered,
+    assign_arms,
+    close_rows,
+    finish,
+    outcomes,
+    register,
+)
+from campaigns.ledger.preferences import Change, prefer
+from campaigns.ledger.pushes import Push, Slot, drop_slot, take_slot
+from campaigns.ledger.restoring import open_gate, reopen
+from campaigns.ledger.settling import Ends, give_back, settle
+from campaigns.policy.cap import Cap, ChannelCap
+from campaigns.verify import verify
+from recsys.errors import LedgerError
+from tests.campaigns.kit import open_test_ledger
+from tests.campaigns.ledger.model import OFFSETS, Address, Asked, Plan, Policy, Try
+from tests.campaigns.ledger.model_ledger import Model
+
+START = datetime(2026, 3, 2, 12)
+CALL = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
+TICK = timedelta(microseconds=1)
+HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
+CHANNELS = {
+    "email": [f"a{n}@example.invalid" for n in range(5)],
+    "push": [f"token-{n:04}" for n in range(4)],
+}
+MEMBERS = [f"m{n}" for n in range(6)]
+POLICIES = [Policy(), Policy(weeks=True), Policy(True, "email", 2, 20), Policy(False, "push", 1, 9)]
+members, channels = st.sampled_from(MEMBERS), st.sampled_from(sorted(CHANNELS))
+places, policies = st.integers(0, 20), st.sampled_from(POLICIES)
+ENDS = ["accepted", "accepted", "unknown", "back", "died", "later"]
+KINDS = ["delivered", "bounced", "complained", "unregistered", "unsubscribed", "failed"]
+
+
+def utc(naive: datetime) -> datetime:
+    return naive.replace(tzinfo=UTC)
+
+
+def cap_of(policy: Policy) -> Cap:
+    more = {policy.channel: ChannelCap(most=policy.most, days=policy.days)} if policy.most else {}
+    return Cap(weeks=policy.weeks, channels=more)
+
+
+class Machine(RuleBasedStateMachine):
+    """`fresh` makes an empty folder and the URL of an empty ledger."""
+
+    def __init__(self, fresh: Callable[[], tuple[Path, str]]) -> None:
+        super().__init__()
+        self.folder, self.url = fresh()
+        key = self.folder / "ledger.key"
+        key.write_text("5e" * 32)
+        key.chmod(0o600)
+        self.now, self.model = START, Model(START, tuple(CHANNELS))
+        self.ledger = self._open()
+        self.flying: list[tuple[Claimed, str]] = []
+        self.keys: list[str] = []
+        self.erased: set[str] = set()
+        self.calls: dict[str, Try] = {}
+        """what really went out, whatever the ledger has forgotten since"""
+        self.free_at: datetime | None = None
+        self.count = 0
+        self.copy: tuple[Model, datetime] | None = None
+
+    def _open(self) -> Ledger:
+        return open_test_ledger(self.url, self.folder, utc(self.now))
+
+    def teardown(self) -> None:
+        report = verify(self.ledger)
+        self.ledger.close()
+        assert report.breaches == (), report.breaches
+
+    # names in the ledger for the model's
+
+    def person(self, member: str) -> str:
+        return self.ledger.identity.person(member)
+
+    def contact(self, name: str) -> str:
+        channel, _, address = name.partition(":")
+        return self.ledger.identity.contact(channel, address)
+
+    def key_of(self, plan: Plan, member: str) -> str:
+        return send_id(plan.occasion, self.person(member))
+
+    def a_plan(self, place: int) -> Plan:
+        plans = list(self.model.plans.values())
+        live = [one for one in plans if one.state in ("live", "paused")]
+        return (live or plans)[-1 - place % len(live or plans)] if place % 5 else (
+            plans[-1 - place % len(plans)]
+        )  # fmt: skip
+
+    # people
+
+    @initialize(zones=st.lists(st.sampled_from(sorted(OFFSETS)), min_size=6, max_size=6))
+    def everybody_agrees(self, zones: list[str]) -> None:
+        for n, (member, zone) in enumerate(zip(MEMBERS, zones, strict=True)):
+            for channel, addresses in CHANNELS.items():
+                self.say(member, channel, n % len(addresses), True, 5, zone)
+        self.plan("x", 0, 20)
+
+    @rule(zone=st.sampled_from(sorted(OFFSETS)))
+    def the_list_is_imported_again(self, zone: str) -> None:
+        for n, member in enumerate(MEMBERS):
+            self.say(member, "email", n, True, 0, zone)
+
+    @rule(member=members, channel=channels, place=places, granted=st.sampled_from([True, True, False]),
+          age=st.sampled_from([0, 0, 0, 1, 3]), zone=st.sampled_from(sorted(OFFSETS)))  # fmt: skip
+    def say(
+        self, member: str, channel: str, place: int, granted: bool, age: int, zone: str
+    ) -> None:
+        at = self.now - age * DAY
+        address = CHANNELS[channel][place % len(CHANNELS[channel])]
+        told = Statement(member, channel, address, granted, utc(at), "import", zone)
+        record(self.ledger, [told], now=utc(self.now))
+        self.model.people.tell(member, channel, (at, granted, "import"))
+        self.model.people.move(member, channel, Address(at, f"{channel}:{address}", zone))
+
+    @rule(member=members, channel=channels, zone=st.sampled_from(sorted(OFFSETS)))
+    def move_zone(self, member: str, channel: str, zone: str) -> None:
+        last = self.model.people.where(member, channel)
+        assert last is not None
+        address = last.contact.partition(":")[2]
+        row = Contact(member, channel, self.contact(last.contact), address, utc(self.now), "shop",
+                      zone)  # fmt: skip
+        add_contacts(self.ledger, [row], now=utc(self.now))
+        self.model.people.move(member, channel, Address(self.now, last.contact, zone))
+
+    @rule(member=members, channel=channels, wish=st.sampled_from([True, False, None]),
+          language=st.sampled_from([None, "en", "de"]))  # fmt: skip
+    def prefer(self, member: str, channel: str, wish: bool | None, language: str | None) -> None:
+        prefer(self.ledger, member, {channel: Change(wish, language)}, now=utc(self.now))
+        if wish is not None:
+            self.model.people.say(member, channel, wish, self.now, "preferences")
+        if language is not None:
+            self.model.people.speak(member, channel, language, self.now)
+
+    @precondition(lambda self: len(self.model.people.barred) < 2)
+    @rule(member=members, channel=channels, whom=st.booleans())
+    def unsubscribe(self, member: str, channel: str, whom: bool) -> None:
+        where = self.model.people.where(member, channel)
+        assert where is not None
+        hashed = self.person(member) if whom else self.contact(where.contact)
+        suppress(self.ledger, [hashed], reason="unsubscribed", now=utc(self.now))
+        self.model.people.barred.add(member if whom else where.contact)
+
+    @precondition(lambda self: len(self.erased) < 2)
+    @rule(member=members)
+    def erase(self, member: str) -> None:
+        self.erased.add(member)
+        erase(self.ledger, member, now=utc(self.now))
+        self.model.people.erase(member, tuple(CHANNELS), self.now)
+
+    @precondition(lambda self: len(self.model.people.into) < 2 or self.count % 4 == 0)
+    @rule(gone=members, kept=members)
+    def merge(self, gone: str, kept: str) -> None:
+        answer = merge(self.ledger, gone, kept, source="shop", now=utc(self.now))
+        assert answer == self.model.merge(gone, kept, self.now)
+
+    # plans
+
+    @rule(campaign=st.sampled_from(["x", "y"]), edit=places, limit=st.sampled_from([2, 5, 20]))
+    def plan(self, campaign: str, edit: int, limit: int) -> None:
+        """A new occasion, or a new plan of the last one."""
+        self.count += 1
+        mine = [one for one in self.model.plans.values() if one.campaign == campaign]
+        again = mine and edit % 3
+        occasion = mine[-1].occasion if again else f"{campaign}@{self.count}"
+        plan = Plan(f"plan-{self.count}", occasion, campaign, len(MEMBERS))
+        who = [(one, where.contact) for one in MEMBERS
+               if (where := self.model.people.where(one, "email"))]  # fmt: skip
+        hashed = [(self.person(one), self.contact(contact)) for one, contact in who]
+        now = utc(self.now)
+        drawn = assign_arms(self.ledger, campaign, share=0.3, people=hashed, now=now)
+        assert drawn == self.model.people.assign(campaign, who, drawn)
+        cap = UNLIMITED if limit == 20 else limit
+        limits = {f"coupon:c-{campaign}": cap, f"share:{campaign!r}/'c-{campaign}'": UNLIMITED,
+                  f"campaign:{campaign}": UNLIMITED, f"budget:{campaign}": 50 * 2 * limit}  # fmt: skip
+        old = self.model.open_plan(occasion)
+        keys = [self.key_of(plan, one) for one in MEMBERS]
+        expected = self.model.register(plan, limits)
+        registered = Registered(plan.plan_id, occasion, campaign, "live")
+        add = partial(register, self.ledger, registered, skipped={}, planned_rows=len(MEMBERS),
+                      purses=limits, replaced_rows=keys, now=now)  # fmt: skip
+        if not expected:
+            with pytest.raises(LedgerError, match="in flight|is below"):
+                add()
+            return
+        assert add()
+        self.keys += keys
+        if old is not None:
+            self.model.close(old, keys, "cancelled")
+            old.state = "replaced"
+
+    @precondition(lambda self: self.model.plans)
+    @rule(place=places, what=st.sampled_from(["pause", "resume", "resume", "cancel", "close", "finish"]))
+    def control(self, place: int, what: str) -> None:
+        plan, now = self.a_plan(place), utc(self.now)
+        keys = [self.key_of(plan, one) for one in MEMBERS]
+        if what == "finish":
+            assert finish(self.ledger, plan.plan_id, retries=False) == self.model.finish(plan)
+        elif what == "close":
+            close_rows(self.ledger, plan.plan_id, keys[:1], outcome="expired", reason="", now=now)
+            self.model.close(plan, keys[:1], "expired")
+        elif what == "cancel":
+            ended = cancel(self.ledger, plan.plan_id, keys, by="ann", reason="", now=now)
+            assert ended == (plan.state in ("live", "paused"))
+            if ended:
+                self.model.close(plan, keys, "cancelled")
+                plan.state = "cancelled"
+        else:
+            self._turn(plan, what)
+
+    def _turn(self, plan: Plan, what: str) -> None:
+        turn, before, after = {
+            "pause": (pause, "live", "paused"), "resume": (resume, "paused", "live"),
+        }[what]  # fmt: skip
+        call = partial(turn, self.ledger, plan.plan_id, by="ann", reason="", now=utc(self.now))
+        if plan.state not in (before, after):
+            with pytest.raises(LedgerError, match="only one that is"):
+                call()
+            return
+        assert call() == (plan.state == before)
+        plan.state = after
+
+    # sends
+
+    @precondition(lambda self: self.model.plans)
+    @rule(place=places, who=st.lists(members, min_size=1, max_size=4, unique=True),
+          channel=channels, policy=policies, stale=st.booleans(), fix=places)  # fmt: skip
+    def claim(
+        self, place: int, who: list[str], channel: str, policy: Policy, stale: bool, fix: int
+    ) -> None:
+        plan = self.a_plan(place)
+        asked = [self._asked(plan, one, channel, stale and fix % 4 == 0) for one in who]
+        claims = [
+            Claim(plan.plan_id, plan.occasion, plan.campaign, f"c-{plan.campaign}", channel,
+                  self.person(one.person), self.contact(one.contact), 50, ghost=one.ghost)
+            for one in asked
+        ]  # fmt: skip
+        until = self.now + CALL
+        do = partial(claim, self.ledger, claims, now=utc(self.now), until=utc(until),
+                     cap=cap_of(policy))  # fmt: skip
+        shut = self.model.shut(self.now)
+        if shut is not None:
+            with pytest.raises(LedgerError, match=shut):
+                do()
+            return
+        for answer, one in zip(do(), asked, strict=True):
+            expected = self.model.claim(one, policy, now=self.now, until=until)
+            self._compare(answer, expected, one)
+
+    @rule(policy=policies, channel=st.sampled_from(["email", "email", "push"]),
+          late=st.sampled_from([True, True, False]), limit=st.sampled_from([20, 20, 2]),
+          ends=st.lists(st.sampled_from(ENDS), min_size=1, max_size=8))  # fmt: skip
+    def a_day_of_sending(
+        self, policy: Policy, channel: str, late: bool, limit: int, ends: list[str]
+    ) -> None:
+        """Every six hours all that is left, and how the calls end; a week later, or at once."""
+        self.now += 6 * DAY if late else timedelta(0)
+        for campaign in ("x", "y"):
+            self.plan(campaign, 0, limit)
+        for step in range(4):
+            self.now += 6 * HOUR
+            self._wake()
+            for place in (1, 2):
+                self.claim(place, MEMBERS, channel, policy, False, 1)
+            while self.flying and ends[step % len(ends)] != "later":
+                self.end(0, ends[len(self.flying) % len(ends)])
+
+    def _asked(self, plan: Plan, member: str, channel: str, stale: bool) -> Asked:
+        campaign = plan.campaign
+        where = self.model.people.where(member, channel)
+        assert where is not None
+        contact = f"{channel}:{CHANNELS[channel][0]}" if stale else where.contact
+        takes = {f"campaign:{campaign}": 1, f"coupon:c-{campaign}": 1,
+                 f"share:{campaign!r}/'c-{campaign}'": 1, f"budget:{campaign}": 50}  # fmt: skip
+        ghost = self.model.people.held(campaign, member, contact) != stale
+        return Asked(plan.plan_id, self.key_of(plan, member), campaign, channel, member, contact,
+                     takes, ghost)  # fmt: skip
+
+    def _compare(self, answer: object, expected: tuple[object, object], one: Asked) -> None:
+        if isinstance(answer, Claimed):
+            assert ("claimed", answer.attempt) == expected
+            if not one.ghost:
+                self.flying.append((answer, one.person))
+                self._goes_out(self.model.sends.tries[one.key][-1])
+            return
+        free_at = answer.free_at and answer.free_at.replace(tzinfo=None)  # type: ignore[attr-defined]
+        assert (answer.reason, free_at) == expected  # type: ignore[attr-defined]
+        if isinstance(free_at, datetime) and free_at < self.now + 30 * DAY:
+            self.free_at = free_at
+
+    def _goes_out(self, push: Try) -> None:
+        """No two calls to one person or contact point come too close, whatever was restored."""
+        into = self.model.people.into
+        for last in self.calls.values():
+            same = into.get(last.person, last.person) == into.get(push.person, push.person)
+            if same or last.contact == push.contact:
+                assert push.at - last.until >= 26 * HOUR, (last, push)
+        self.calls[f"{push.key}-{self.count}-{push.number}"] = replace_end(push, push.at)
+
+    @precondition(lambda self: self.flying)
+    @rule(place=places, how=st.sampled_from(["accepted", "accepted", "unknown", "back", "died"]))
+    def end(self, place: int, how: str) -> None:
+        one, _ = self.flying.pop(place % len(self.flying))
+        if how == "back":
+            returned = give_back(self.ledger, [one])
+            expected = self.model.give_back(one.send_id, one.attempt)
+            assert returned == ([one.send_id] if expected else [])
+            if expected:
+                self._never_went(one)
+        elif how in ("accepted", "unknown"):
+            settle(self.ledger, [Ends([one], how, utc(self.now))])
+            self.model.settle(one.send_id, one.attempt, how, self.now)
+
+    def _never_went(self, one: Claimed) -> None:
+        last = [name for name, push in self.calls.items()
+                if (push.key, push.number) == (one.send_id, one.attempt)]  # fmt: skip
+        del self.calls[last[-1]]
+
+    @precondition(lambda self: len(self.model.people.barred) < 3)
+    @rule(place=places, kind=st.sampled_from(KINDS), event=places)
+    def feedback(self, place: int, kind: str, event: int) -> None:
+        tried = [key for key in self.keys if self.model.sends.tries.get(key)] or ["none"]
+        key = tried[-1 - place % len(tried)]
+        told = Feedback(f"{key[:6]}-{event % 3}", key, kind, utc(self.now))  # type: ignore[arg-type]
+        heard = hear(self.ledger, "provider", [told], now=utc(self.now))
+        (expected,) = [self.model.hear(told.event_id, key, kind)]
+        assert (heard.new, heard.known, heard.strange) == tuple(
+            int(expected == one) for one in ("new", "known", "strange")
+        )
+
+    # other senders
+
+    @rule(name=st.integers(0, 9), member=members, channel=channels, policy=policies,
+          needs=st.booleans())  # fmt: skip
+    def other_sender(
+        self, name: int, member: str, channel: str, policy: Policy, needs: bool
+    ) -> None:
+        push = Push(f"p{name}", member, channel, "receipts", needs)
+        until = self.now + CALL
+        do = partial(take_slot, self.ledger, push, cap=cap_of(policy), now=utc(self.now),
+                     until=utc(until))  # fmt: skip
+        shut = self.model.shut(self.now)
+        if shut is not None:
+            with pytest.raises(LedgerError, match=shut):
+                do()
+            return
+        number = len(self.model.sends.tries.get(push.key, [])) + 1
+        made = Try(push.key, number, "", member, "", channel, self.now, until, "accepted")
+        reason, when = self.model.take_slot(made, policy, needs_consent=needs)
+        answer = do()
+        if isinstance(answer, Slot):
+            assert reason == ("new" if answer.new else "held")
+            assert answer.until == utc(when)
+            if answer.new:
+                self._goes_out(made)
+        else:
+            free_at = answer.free_at and answer.free_at.replace(tzinfo=None)
+            assert (answer.reason, free_at) == (reason, when)
+
+    @rule(name=st.integers(0, 9))
+    def other_sender_gives_back(self, name: int) -> None:
+        push = Push(f"p{name}", "m0", "email", "receipts")
+        live = self.model.sends.live(push.key)
+        answer = drop_slot(self.ledger, push.push_id)
+        assert answer == self.model.drop_slot(push.key)
+        if answer == "dropped" and live is not None:
+            for name in [n for n, one in self.calls.items() if one.key == push.key]:
+                del self.calls[name]
+
+    @rule(member=members, channel=channels, hours=st.integers(0, 400))
+    def import_push(self, member: str, channel: str, hours: int) -> None:
+        where = self.model.people.where(member, channel)
+        assert where is not None
+        self._carry(member, where.contact, channel, self.now - hours * HOUR, "")
+
+    def _carry(self, member: str, contact: str, channel: str, at: datetime, key: str) -> str:
+        one = Carried(self.person(member), self.contact(contact), channel, utc(at), key)
+        made = Try(one.key, 1, "", member, contact, channel, at, at, "carry", weeks=False)
+        (fate,) = carry(self.ledger, [one], source="older")
+        assert fate == self.model.carry(made)
+        return fate
+
+    # time
+
+    @rule(hours=st.sampled_from([1, 5, 12, 26, 60, 120, 168]), minutes=st.integers(0, 59))
+    def time_passes(self, hours: int, minutes: int) -> None:
+        self.now += timedelta(hours=hours, minutes=minutes)
+        self._wake()
+
+    @precondition(lambda self: self.free_at is not None)
+    @rule(early=st.booleans())
+    def until_the_slot_is_free(self, early: bool) -> None:
+        assert self.free_at is not None
+        self.now = max(self.now, self.free_at - (TICK if early else timedelta(0)))
+        self.free_at = None
+        self._wake()
+
+    @rule(hours=st.integers(1, 60))
+    def time_passes_unnoticed(self, hours: int) -> None:
+        self.now += timedelta(hours=hours)
+
+    @rule()
+    def another_machine_is_a_second_behind(self) -> None:
+        copied = self.copy[1] if self.copy else START
+        if self.now >= max(self.model.hi, copied + 5 * SECOND):
+            self.now -= SECOND
+
+    @rule(place=places, who=members, days=st.sampled_from([-400, -2, 3, 4000]))
+    def the_clock_jumps(self, place: int, who: str, days: int) -> None:
+        right, self.now = self.now, max(self.now + days * DAY, datetime(1980, 1, 1))
+        if self.model.plans and self.model.shut(self.now) is not None:
+            self.claim(place, [who], "email", POLICIES[0], False, 1)
+        self.now = right
+
+    def _wake(self) -> None:
+        wake(self.ledger, now=utc(self.now), max_idle_days=10_000)
+        self.model.hi = max(self.model.hi, self.now)
+
+    # copies
+
+    @precondition(lambda self: self.url.startswith("sqlite"))
+    @rule()
+    def back_up(self) -> None:
+        target = self.folder / "copy.db"
+        target.unlink(missing_ok=True)
+        source, kept = sqlite3.connect(self.folder / "ledger.db"), sqlite3.connect(target)
+        source.backup(kept)
+        source.close()
+        kept.close()
+        self.copy = copy.deepcopy(self.model), self.now
+        self.now += 5 * SECOND
+
+    @precondition(lambda self: self.copy is not None)
+    @rule(with_log=st.booleans())
+    def restore(self, with_log: bool) -> None:
+        """The senders are stopped; an older file is put in the ledger's place."""
+        assert self.copy is not None
+        keep_mark(self.ledger)
+        self.ledger.close()
+        for end in ("", "-wal", "-shm"):
+            (self.folder / f"ledger.db{end}").unlink(missing_ok=True)
+        shutil.copy(self.folder / "copy.db", self.folder / "ledger.db")
+        newest, self.flying = self.model, []
+        self.model = copy.deepcopy(self.copy[0])
+        self.ledger = self._open()
+        if (newest.epoch, newest.hi) != (self.model.epoch, self.model.hi):
+            with pytest.raises(LedgerError, match="older copy"):
+                wake(self.ledger, now=utc(self.now), max_idle_days=10_000)
+            self._reopen(with_log)
+        self.copy = None
+
+    def _reopen(self, with_log: bool) -> None:
+        closed = WEEK + CALL
+        epoch = reopen(self.ledger, now=utc(self.now), closed=closed).epoch
+        self.model.reopen(self.now, closed)
+        self.ledger.close()
+        self.ledger = self._open()
+        if with_log:
+            known = self.model.sends.live
+            for one in sorted(self.calls.values(), key=lambda push: push.until):
+                if known(one.key) is None:
+                    self._carry(one.person, one.contact, one.channel, one.until, one.key)
+            open_gate(self.ledger, epoch)
+            self.model.closed_until = datetime(1970, 1, 1)
+        self._wake()
+
+    # sums
+
+    @invariant()
+    def purses_and_outcomes_agree(self) -> None:
+        with self.ledger.reading() as connection:
+            rows = connection.execute(text("SELECT purse, used FROM purse")).all()
+        sends = self.model.sends
+        assert {row.purse: row.used for row in rows} == {n: sends.used[n] for n in sends.caps}
+        for plan in list(self.model.plans.values())[-2:]:
+            found = outcomes(self.ledger, plan.plan_id)
+            assert {key: told[0] for key, told in found.items()} == plan.outcomes
+
+
+def replace_end(push: Try, end: datetime) -> Try:
+    made = copy.copy(push)
+    made.until = end
+    return made
+
+
+def run_on(fresh: Callable[[], tuple[Path, str]], examples: int) -> None:
+    run_state_machine_as_test(
+        lambda: Machine(fresh),
+        settings=settings(max_examples=examples, stateful_step_count=50, deadline=None,
+                          database=None, suppress_health_check=list(HealthCheck)),
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("examples", [15, pytest.param(200, marks=pytest.mark.soak)])
+def test_a_sqlite_ledger_answers_like_the_model(
+    tmp_path_factory: pytest.TempPathFactory, examples: int
+) -> None:
+    def fresh() -> tuple[Path, str]:
+        folder = tmp_path_factory.mktemp("machine")
+        return folder, f"sqlite:///{folder}/ledger.db"
+
+    run_on(fresh, examples)
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+@pytest.mark.parametrize("examples", [4, pytest.param(40, marks=pytest.mark.soak)])
+def test_a_postgresql_ledger_answers_like_the_model(
+    tmp_path_factory: pytest.TempPathFactory, postgres_url: str, examples: int
+) -> None:
+    def fresh() -> tuple[Path, str]:
+        engine = create_engine(postgres_url)
+        with engine.begin() as connection:
+            schema = connection.execute(text("SELECT current_schema()")).scalar_one()
+            connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+            connection.execute(text(f"CREATE SCHEMA {schema}"))
+        engine.dispose()
+        return tmp_path_factory.mktemp("machine"), postgres_url
+
+    run_on(fresh, examples)
