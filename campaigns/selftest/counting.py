@@ -36,7 +36,7 @@ def breaches(ledger: Ledger, taken: list[Taken], members: Mapping[str, str]) -> 
     yield from too_close(taken, members)
     yield from _against_ledger(ledger, taken)
     yield from _unended(ledger)
-    yield from (f"verify: {one.promise}: {one.detail}" for one in verify(ledger).breaches)
+    yield from (f"verify: {one.rule}: {one.text}" for one in verify(ledger).breaches)
 
 
 def too_close(taken: list[Taken], members: Mapping[str, str]) -> Iterator[str]:
@@ -118,4 +118,6 @@ _TWICE = text(
     "SELECT COUNT(*) FROM (SELECT send_id FROM outcome GROUP BY send_id HAVING COUNT(*) > 1) t"
 )
 _SILENT = text("SELECT COUNT(*) FROM outcome WHERE outcome = 'skipped' AND reason = ''")
-_OUTCOMES = text("SELECT outcome, reason, COUNT(*) AS rows FROM outcome GROUP BY 1, 2 ORDER BY 1, 2")
+_OUTCOMES = text(
+    "SELECT outcome, reason, COUNT(*) AS rows FROM outcome GROUP BY 1, 2 ORDER BY 1, 2"
+)

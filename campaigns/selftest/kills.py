@@ -1,4 +1,4 @@
-"""Which sender dies when: at every step once before it and once after it, and at random instants."""
+"""Which sender dies when: before and after each step, and at random instants."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -15,9 +15,11 @@ _SOONEST = 0.05
 class Kills:
     """Gives orders, and keeps those whose step a sender did not come to."""
 
-    def __init__(self, rng: np.random.Generator, *, instants: int, most_steps: int | None) -> None:
-        """instants: random kills wanted; most_steps: of the numbered ones, all if None."""
-        self._rng, self._instants, self._most = rng, instants, most_steps
+    def __init__(
+        self, rng: np.random.Generator, *, instants: int = 1_000, part: tuple[int, int] = (0, 1)
+    ) -> None:
+        """instants: random kills wanted. part: of the numbered ones the i-th of n parts."""
+        self._rng, self._instants, self._part = rng, instants, part
         self._steps: deque[tuple[Order, int]] = deque()
         self._tries: dict[Order, int] = {}
         """of the orders that are given"""
@@ -33,11 +35,10 @@ class Kills:
         lives = list(whole)
         self._seconds = max(life.seconds for life in lives)
         self.last_step = max(life.steps for life in lives)
-        every = [Order(step, after) for step in range(1, self.last_step + 1) for after in (False, True)]
-        if self._most is not None and self._most < len(every):
-            chosen = self._rng.choice(len(every), self._most, replace=False)
-            every = [every[at] for at in sorted(chosen)]
-        self._steps.extend((order, 0) for order in every)
+        steps = range(1, self.last_step + 1)
+        every = [Order(step, after) for step in steps for after in (False, True)]
+        first, parts = self._part
+        self._steps.extend((order, 0) for order in every[first::parts])
 
     @property
     def over(self) -> bool:

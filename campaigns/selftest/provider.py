@@ -137,12 +137,12 @@ class _Call(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: ProviderServer
 
-    def do_GET(self) -> None:  # noqa: N802 -- the library's name
+    def do_GET(self) -> None:
         """How the provider stands."""
         self.close_connection = True
         self._answer(200, json.dumps(self.server.state()).encode())
 
-    def do_POST(self) -> None:  # noqa: N802 -- likewise
+    def do_POST(self) -> None:
         """One message."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if not self._is_signed(body):

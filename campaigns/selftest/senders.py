@@ -45,7 +45,9 @@ class Life:
     steps: int = 0
     """of one that was not killed"""
     error: str = ""
-    """what it said, if it came to its end with one"""
+    """what it said, if it came to its end with one that a person can mend"""
+    defect: str = ""
+    """likewise, one of ours"""
 
 
 @dataclass(slots=True)
@@ -102,7 +104,7 @@ def _look(child: _Child) -> Life | None:
         said = pipe.read()
     if os.WIFSIGNALED(status):
         return Life(child.order, killed=True, seconds=age)
-    told = json.loads(said) if said else {"error": "it ended without a word"}
+    told = json.loads(said) if said else {"defect": "it ended without a word"}
     return Life(child.order, killed=False, seconds=age, **told)
 
 
@@ -110,7 +112,7 @@ def _live(folder: Path, order: Order) -> dict[str, Any]:
     """Sends what is left of all live plans, in an order by lot."""
     steps = Steps(order.step, after=order.after)
     steps.install()
-    error = ""
+    ended = {"error": "", "defect": ""}
     try:
         composition = compose(folder, read_world(folder))
         with composition.open_ledger() as ledger:
@@ -119,10 +121,10 @@ def _live(folder: Path, order: Order) -> dict[str, Any]:
         for plan_id in plans:
             send_or_wait(composition, plan_id)
     except GuesslikeError as broke:
-        error = f"{type(broke).__name__}: {broke}"
+        ended["error"] = str(broke)
     except Exception as broke:  # noqa: BLE001 -- told to who started it
-        error = f"defect: {type(broke).__name__}: {broke}"
-    return {"steps": steps.taken, "error": error}
+        ended["defect"] = f"{type(broke).__name__}: {broke}"
+    return {"steps": steps.taken, **ended}
 
 
 def main(folder: Path) -> None:

@@ -13,7 +13,7 @@ from campaigns.selftest.world import PROVIDER, World
 from recsys.ids import unit_interval
 
 _EARLY = 0.03
-_KINDS = {"delivered": 0.1, "failed": 0.01, "bounced": 0.003, "complained": 0.001}
+_KINDS = {"delivered": 0.04, "failed": 0.01, "bounced": 0.003, "complained": 0.001}
 _ACCEPTED = 202
 _PAUSE = 0.05
 """seconds between two tries; a provider repeats an event until it is taken"""

@@ -14,8 +14,6 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from campaigns.plan import row_keys
 from campaigns.selftest.clock import SharedClock
 from campaigns.selftest.counting import breaches, count_all, open_rows, read_taken
@@ -59,7 +57,9 @@ class Result:
     """calls with a key that it had taken"""
     faults: dict[str, int] = field(default_factory=dict)
     stranded_most: int = 0
-    """calls left open by one round's kills, by the sender killed"""
+    """calls that a kill left open, by the sender killed in the round that left most"""
+    stopped: dict[str, int] = field(default_factory=dict)
+    """runs that ended early with a message, such as for a slow disk, and were started again"""
     outcomes: dict[str, int] = field(default_factory=dict)
     breaches: list[str] = field(default_factory=list)
 
@@ -95,12 +95,12 @@ class Trial:
 
     def __init__(
         self, folder: Path, ledger_url: str, *, idempotent: bool, seed: int, kills: Kills,
-        rng: np.random.Generator, tell: Callable[[Result], None],
+        tell: Callable[[Result], None] = lambda _: None,
     ) -> None:  # fmt: skip
-        self.folder, self.ledger_url = folder, ledger_url
-        self.kills, self.rng, self.tell = kills, rng, tell
+        """tell: is told how far it is after each round."""
+        self.folder, self.ledger_url, self.kills, self.tell = folder, ledger_url, kills, tell
         self.members: dict[str, str] = {}
-        self.idempotent, self.seed = idempotent, seed
+        self.idempotent, self.seed, self._flying = idempotent, seed, 0
         self.result = Result(ledger_url.partition(":")[0].partition("+")[0], idempotent, seed)
 
     def run(self, until: Callable[[], bool]) -> Result:
@@ -177,8 +177,10 @@ class Trial:
         killed = sum(life.killed for life in lives)
         for life in lives:
             self.kills.ended(life)
+            if life.defect:
+                result.breaches.append(f"a sender broke: {life.defect}")
             if life.error:
-                result.breaches.append(f"a sender ended by itself: {life.error}")
+                result.stopped[life.error] = result.stopped.get(life.error, 0) + 1
         with self.shop.open_ledger() as ledger:
             unended, flying = open_rows(ledger)
         most = self.shop.settings.in_flight
@@ -194,8 +196,6 @@ class Trial:
         result.kills_at_instants = self.kills.at_instants
         result.complete = self.kills.over
         return unended + flying
-
-    _flying = 0
 
     def _count(self, state: dict[str, Any]) -> None:
         result, taken = self.result, read_taken(self.folder)

@@ -3,6 +3,7 @@
 import base64
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from campaigns.ways_in.feedback.provider import ProviderSettings
 from recsys.dataset import Dataset
 
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
-MEMBERS = 300
+MEMBERS = 200
 COUPONS = ("c1", "c2", "c3")
 PROVIDER = "selftest"
 CALL_SECONDS = 30
@@ -106,7 +107,7 @@ def _secret() -> str:
 
 def _write_dataset(folder: Path) -> None:
     folder.mkdir()
-    tables = {
+    tables: dict[str, dict[str, Sequence[object]]] = {
         "events": {"member_id": ["m0"], "product_id": ["tea"], "kind": ["purchase"],
                    "occurred_at": [START - timedelta(days=3)], "order_id": ["o1"]},
         "products": {"product_id": ["tea"], "title": ["Tea"], "category": ["DRINKS"]},
