@@ -3,6 +3,7 @@
 They are written row by row: a real plan would leave out whoever another one is to reach.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import polars as pl
@@ -15,7 +16,7 @@ from campaigns.ledger.plans import assign_arms
 from campaigns.message import whole
 from campaigns.plan import SCHEMA, Plan, identify, purse_limits, register_plan, write_plan
 from campaigns.run import Composition
-from campaigns.selftest.world import COUPONS, MEMBERS
+from campaigns.selftest.world import COUPONS
 
 WINDOW = timedelta(days=8)
 """longer than a week, so that who waits for a slot may get it"""
@@ -23,7 +24,7 @@ _HOLDOUT = 0.05
 _COST = 5
 
 
-def make_plans(composition: Composition, ledger: Ledger, cycle: int) -> list[Plan]:
+def make_plans(composition: Composition, ledger: Ledger, *, cycle: int, members: int) -> list[Plan]:
     """One live plan for each channel, from now on, over all members."""
     now = composition.now().replace(microsecond=0)
     made = []
@@ -40,10 +41,10 @@ def make_plans(composition: Composition, ledger: Ledger, cycle: int) -> list[Pla
         ).with_defaults(composition.settings)
         template = whole(campaign.template, campaign.channel)
         campaign = campaign.model_copy(update={"template": template})
-        plan = _plan(composition, ledger, campaign, coupon)
+        plan = _plan(composition, ledger, campaign, [f"m{at}" for at in range(members)])
         write_plan(plan, campaign, composition.plans)
-        # A limit that is reached, so that money is fought for, too.
-        issues = {coupon: (cycle + 1) * MEMBERS // 2}
+        # One limit that is reached, so that coupons are fought for, too.
+        issues = {COUPONS[-1]: (cycle + 1) * members // 4}
         limits = purse_limits(
             campaign, [coupon], issues=issues, affordable={}, settings=composition.settings
         )
@@ -54,8 +55,10 @@ def make_plans(composition: Composition, ledger: Ledger, cycle: int) -> list[Pla
     return made
 
 
-def _plan(composition: Composition, ledger: Ledger, campaign: Campaign, coupon: str) -> Plan:
-    members = [f"m{at}" for at in range(MEMBERS)]
+def _plan(
+    composition: Composition, ledger: Ledger, campaign: Campaign, members: Sequence[str]
+) -> Plan:
+    (coupon,) = campaign.coupons
     people = [ledger.identity.person(member) for member in members]
     held = assign_arms(
         ledger, campaign.campaign, share=_HOLDOUT,

@@ -22,6 +22,7 @@ from typing import Any
 from campaigns.channels.webhook import signed
 from campaigns.instants import from_micros, to_micros
 from campaigns.selftest.clock import SharedClock
+from campaigns.selftest.parent import end_with_parent
 from campaigns.selftest.telling import Teller
 from campaigns.selftest.world import CLOCK, World, read_world, secret_of
 from recsys.ids import unit_interval
@@ -204,4 +205,5 @@ def main(number: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main(int(sys.argv[1]), Path(sys.argv[2]))

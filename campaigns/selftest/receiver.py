@@ -7,6 +7,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
+from campaigns.selftest.parent import end_with_parent
 from campaigns.selftest.world import compose, read_world
 from campaigns.ways_in.feedback import routes
 
@@ -20,4 +21,5 @@ def main(number: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main(int(sys.argv[1]), Path(sys.argv[2]))

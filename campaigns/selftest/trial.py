@@ -24,6 +24,7 @@ from campaigns.selftest.world import CALL_SECONDS, CLOCK, World, make_world
 from recsys.errors import LedgerError
 
 SENDERS = 4
+MEMBERS = 200
 _LIVES = 3
 """of each sender's place in a round"""
 _SOON = timedelta(seconds=2 * CALL_SECONDS)
@@ -43,7 +44,7 @@ class Result:
     cycles: int = 0
     """of three campaigns over all members"""
     last_step: int = 0
-    """that a sender with a quarter of the work comes to"""
+    """that each of the senders comes to when they share the work"""
     kills_at_steps: int = 0
     kills_at_instants: int = 0
     unreached: int = 0
@@ -129,14 +130,15 @@ class Trial:
             sockets[name] = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=512))
         ports = {name: one.getsockname()[1] for name, one in sockets.items()}
         world = World(
-            self.ledger_url, self.seed, self.idempotent, ports["provider"], ports["receiver"]
-        )
+            self.ledger_url, self.seed, self.idempotent, ports["provider"], ports["receiver"],
+            MEMBERS,
+        )  # fmt: skip
         return world, sockets
 
     def _cycle(self, until: Callable[[], bool]) -> None:
         """Plans that want everyone, until each of their rows has its outcome."""
         with self.shop.open_ledger() as ledger:
-            for plan in make_plans(self.shop, ledger, self.result.cycles):
+            for plan in make_plans(self.shop, ledger, cycle=self.result.cycles, members=MEMBERS):
                 keys = row_keys(plan, ledger)
                 self.members |= zip(keys, plan.rows["member_id"].to_list(), strict=True)
             before = sum(open_rows(ledger))
@@ -144,9 +146,9 @@ class Trial:
         for number in range(_MOST_ROUNDS):
             if not left or self.result.breaches:
                 return
-            quiet = until() or self.result.cycles == 0
-            lives = self._round(fresh=number == 0, quiet=quiet)
-            if self.result.cycles == 0 and number == 0:
+            first = self.result.cycles == number == 0
+            lives = self._round(fresh=number == 0, quiet=first or until())
+            if first:
                 self.kills.learn(lives)
             left, before = self._after(lives), left
             self.tell(self.result)
@@ -158,10 +160,10 @@ class Trial:
         lives = 1 if quiet else _LIVES
         places = [
             [
-                Order() if quiet else self.kills.order(fresh=fresh and turn == 0)
+                Order() if quiet else self.kills.order(fresh=fresh and place == turn == 0)
                 for turn in range(lives)
             ]
-            for _ in range(SENDERS)
+            for place in range(SENDERS)
         ]
         assert self.senders.stdin is not None
         assert self.senders.stdout is not None

@@ -21,7 +21,6 @@ from campaigns.ways_in.feedback.provider import ProviderSettings
 from recsys.dataset import Dataset
 
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
-MEMBERS = 200
 COUPONS = ("c1", "c2", "c3")
 PROVIDER = "selftest"
 CALL_SECONDS = 30
@@ -41,6 +40,7 @@ class World:
     provider_port: int
     receiver_port: int
     """where our own feedback route listens"""
+    members: int
 
 
 def read_world(folder: Path) -> World:
@@ -63,7 +63,7 @@ def make_world(folder: Path, world: World) -> Composition:
     _write_dataset(folder / "dataset")
     made = compose(folder, world)
     with made.open_ledger() as ledger:
-        record(ledger, list(_statements()), now=START)
+        record(ledger, _statements(world.members), now=START)
     return made
 
 
@@ -118,10 +118,10 @@ def _write_dataset(folder: Path) -> None:
         pl.DataFrame(columns).write_parquet(folder / f"{name}.parquet")
 
 
-def _statements() -> list[Statement]:
+def _statements(members: int) -> list[Statement]:
     """Every eighth member shares an address with the next one, on another channel each time."""
     said = []
-    for at in range(MEMBERS):
+    for at in range(members):
         for turn, channel in enumerate(CHANNELS):
             of = at - 1 if at % 8 == 2 * turn + 1 else at
             address = {
