@@ -44,7 +44,7 @@ class Result:
     cycles: int = 0
     """of three campaigns over all members"""
     last_step: int = 0
-    """that each of the senders comes to when they share the work"""
+    """that a sender comes to when they share the work and none is killed"""
     kills_at_steps: int = 0
     kills_at_instants: int = 0
     unreached: int = 0

@@ -78,9 +78,14 @@ def send(
                 finally:
                     run.settle()
     if known.state in ("live", "paused"):
-        finish(ledger, plan.plan_id, retries=channel.idempotent)
+        finish(ledger, plan.plan_id, retries=channel.idempotent and not _is_over(plan, now()))
     report.count(plan, ledger)
     return report
+
+
+def _is_over(plan: Plan, now: datetime) -> bool:
+    """Whether none of its calls may be made any more."""
+    return not len(plan.rows) or now > plan.rows["send_not_after"][0]
 
 
 class _Passes:
