@@ -16,6 +16,7 @@ from campaigns.definition import load_campaign
 from campaigns.explain import explain_member
 from campaigns.ledger.plans import latest_plan, live_plans
 from campaigns.ledger.preferences import preference
+from campaigns.lift import cli as lift
 from campaigns.plan import read_definition, read_plan
 from campaigns.report import check_place, report, show_report, write_page
 from campaigns.run import (
@@ -38,6 +39,7 @@ consent_app = typer.Typer(no_args_is_help=True, help="Who agreed to be reached, 
 app.add_typer(consent_app, name="consent")
 app.add_typer(codes_cli.app, name="codes")
 app.add_typer(ways_in.app)
+app.command("report")(lift.report)
 app.command()(calendar_cli.run)
 app.command()(calendar_cli.approve)
 app.command("test-send")(calendar_cli.send_test)

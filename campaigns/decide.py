@@ -8,8 +8,9 @@ import polars as pl
 
 from campaigns.account import Account
 from campaigns.allocation.allocate import barriers
+from campaigns.ledger.identity import Identity
 from campaigns.offers import ENDLESS, OfferSource, minor
-from campaigns.plan import SCHEMA, Plan, identify
+from campaigns.plan import SCHEMA, Plan, identify, in_order
 from campaigns.share import Shared
 from campaigns.weigh import Draft, Weighed
 
@@ -35,7 +36,9 @@ _Use = tuple[float, float, int | None]
 """probability, discount, most off"""
 
 
-def make_plans(weighed: Weighed, shared: Shared, *, minor_units: int) -> list[Plan]:
+def make_plans(
+    weighed: Weighed, shared: Shared, *, identity: Identity, minor_units: int
+) -> list[Plan]:
     """One plan for each campaign, with one row for each member of its audience."""
     plans = []
     for at, draft in enumerate(weighed.drafts):
@@ -49,8 +52,9 @@ def make_plans(weighed: Weighed, shared: Shared, *, minor_units: int) -> list[Pl
             [(member, one[3]) for member, one in decided.items() if one[3] is not None],
             minor_units,
         )
-        rows = [_row(draft, member, decided[member], uses.get(member)) for member in draft.members]
-        frame = pl.DataFrame(rows, SCHEMA, orient="row").sort("member_id")
+        members = in_order(draft.members, draft.campaign.occasion, identity)
+        rows = [_row(draft, member, decided[member], uses.get(member)) for member in members]
+        frame = pl.DataFrame(rows, SCHEMA, orient="row")
         plan_id, _ = identify(frame, shared.account)
         plans.append(Plan(plan_id, draft.campaign.occasion, frame, shared.account))
     return plans

@@ -5,7 +5,7 @@ import hashlib
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from campaigns.account import Account
 from campaigns.definition import Campaign
 from campaigns.files import sync_folder, write_whole
-from campaigns.ledger.identity import send_id
+from campaigns.ledger.identity import Identity, send_id
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.plans import UNLIMITED, Registered, live_plan, register
 from campaigns.ledger.purses import (
@@ -55,7 +55,7 @@ SCHEMA: dict[str, pl.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan's rows, sorted by member_id, under the id that their content gives."""
+    """A plan's rows, sorted by send id, under the id that their content gives."""
 
     plan_id: str
     occasion: str
@@ -221,6 +221,14 @@ def purse_limits(
         limits[coupon_purse(coupon)] = issues.get(coupon, UNLIMITED)
         limits[share_purse(campaign.campaign, coupon)] = min(each, affordable.get(coupon, each))
     return limits
+
+
+def in_order(members: Sequence[str], occasion: str, identity: Identity) -> list[str]:
+    """Members in the order of a plan's rows: that of their send ids.
+
+    What is sent together then lies together in the ledger's indexes, which spares the disk.
+    """
+    return sorted(members, key=lambda member: send_id(occasion, identity.person(member)))
 
 
 def row_keys(plan: Plan, ledger: Ledger) -> list[str]:

@@ -122,7 +122,9 @@ def plan_together(
             total = max(0, total - draft.spent(spare))
         shared = with_naive(weighed, share_out(weighed, spare=spare, total=total))
         noted = shared.noting(**_basis(draft.drafts, settings))
-        made = make_plans(weighed, noted, minor_units=settings.minor_units)
+        made = make_plans(
+            weighed, noted, identity=ledger.identity, minor_units=settings.minor_units
+        )
         done = []
         for plan, one, purses in zip(made, draft.drafts, draft.purses, strict=True):
             write_plan(plan, one.campaign, folder)

@@ -75,7 +75,7 @@ async def test_a_coupon_is_planned_sent_shown_redeemed_and_given_back(
     plan, _ = plan_campaign(shop, campaign)
     send_plan(shop, plan.plan_id)
     pushed = plan.rows.filter(decision="push")["member_id"].to_list()
-    ann, bob = pushed[:2]
+    ann, bob = pushed
     app = composition.serving_composition(settings).app(lambda: NOW, simulated=True)
     async with (
         app.router.lifespan_context(app),
@@ -111,7 +111,6 @@ async def test_a_coupon_is_planned_sent_shown_redeemed_and_given_back(
             assert {tried.status_code, undone.status_code} <= {401, 403}
         assert (await redeem("o1", code, 1.0)).json()["campaign_id"] == "spring"
         assert await code_of(ann) is None
-        assert await code_of(pushed[2]) is None
         assert (await checkout.delete("/v1/redemptions/o1")).status_code == 200
         assert await code_of(ann) == code
         assert (await redeem("o2", await code_of(bob), 1.0)).status_code == 200

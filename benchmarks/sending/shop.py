@@ -1,6 +1,5 @@
 """A campaign that is planned already: members who agreed, coupons, a plan in the ledger."""
 
-import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,14 +9,15 @@ from sqlalchemy import insert
 
 from campaigns.account import Account
 from campaigns.channels.contract import ACCEPTED, Answer
+from campaigns.files import write_whole
 from campaigns.instants import to_micros
 from campaigns.ledger import tables
-from campaigns.ledger.identity import send_id
+from campaigns.ledger.identity import Identity
 from campaigns.ledger.ledger import Ledger, open_ledger
 from campaigns.ledger.plans import UNLIMITED, Registered, register
 from campaigns.ledger.purses import discount_purse, purses
 from campaigns.message import Message
-from campaigns.plan import SCHEMA, Plan
+from campaigns.plan import SCHEMA, Plan, identify, in_order
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 CAMPAIGN, COUPONS = "spring", 20
@@ -48,9 +48,10 @@ def open_scratch(url: str, folder: Path) -> Ledger:
     return open_ledger(url, folder / "ledger.key", clock="simulated", now=NOW)
 
 
-def make_plan(members: int) -> Plan:
+def make_plan(members: int, identity: Identity) -> Plan:
     """One push for each member."""
-    ids = [f"m{number:07d}" for number in range(members)]
+    occasion = f"{CAMPAIGN}@{NOW:%Y-%m-%dT%H:%M:%SZ}"
+    ids = in_order([f"m{number:07d}" for number in range(members)], occasion, identity)
     constant = {
         "campaign_id": CAMPAIGN,
         "channel": "email",
@@ -74,14 +75,14 @@ def make_plan(members: int) -> Plan:
         }
     ).with_columns(**{name: pl.lit(value) for name, value in constant.items()})
     rows = rows.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
-    plan_id = hashlib.sha256(str(members).encode()).hexdigest()[:24]
-    occasion = f"{CAMPAIGN}@{NOW:%Y-%m-%dT%H:%M:%SZ}"
     account = Account(occasions=[occasion], value=0, bound=0, gap=0, caps=[], minimums=[])
-    return Plan(plan_id, occasion, rows, account)
+    return Plan(identify(rows, account)[0], occasion, rows, account)
 
 
-def fill(ledger: Ledger, plan: Plan) -> None:
-    """Consent of all members, and the plan as the live one."""
+def fill(ledger: Ledger, plan: Plan, folder: Path) -> None:
+    """Consent of all members, and the plan as the live one, in a file of the folder."""
+    _, content = identify(plan.rows, plan.account)
+    write_whole(folder / f"{plan.plan_id}.parquet", content)
     for part in _parts(plan, ledger):
         with ledger.writing() as connection:
             connection.execute(insert(tables.consent), [one for one, _ in part])
@@ -118,11 +119,3 @@ def _parts(plan: Plan, ledger: Ledger) -> Iterator[list[tuple[dict[str, object],
             } | told
             part.append((said, reached))
         yield part
-
-
-def keys_of(plan: Plan, ledger: Ledger) -> list[str]:
-    """The rows' send ids."""
-    return [
-        send_id(plan.occasion, ledger.identity.person(member))
-        for member in plan.rows["member_id"].to_list()
-    ]

@@ -23,12 +23,12 @@ from campaigns.verify import verify
 
 ASKED = {"sqlite": 8_000, "postgresql": 3_000}
 POSTGRES = os.environ.get("GUESSLIKE_TEST_POSTGRES", "postgresql+psycopg://127.0.0.1:5432/test")
-_SCHEMA = "guesslike_sending"
+SCHEMA = "guesslike_sending"
 
 
-def senders_do(url: str, folder: Path, members: int, senders: int) -> tuple[float, list[object]]:
+def senders_do(url: str, folder: Path, plan_id: str, senders: int) -> tuple[float, list[object]]:
     """Seconds that so many processes take together, and what each did."""
-    words = [url, str(folder), str(members), str(monotonic())]
+    words = [url, str(folder), plan_id, str(monotonic())]
     command = [sys.executable, "-m", "benchmarks.sending.sender", *words]
     pipe = subprocess.PIPE
     running = [
@@ -52,12 +52,12 @@ def one_run(store: str, members: int, senders: int) -> float:
         folder = Path(name)
         url = f"sqlite:///{folder}/ledger.db"
         if store == "postgresql":
-            _fresh_schema()
-            url = f"{POSTGRES}?options=-csearch_path%3D{_SCHEMA}"
+            fresh_schema()
+            url = f"{POSTGRES}?options=-csearch_path%3D{SCHEMA}"
         with open_scratch(url, folder) as ledger:
-            plan = make_plan(members)
-            fill(ledger, plan)
-        seconds, told = senders_do(url, folder, members, senders)
+            plan = make_plan(members, ledger.identity)
+            fill(ledger, plan, folder)
+        seconds, told = senders_do(url, folder, plan.plan_id, senders)
         with open_scratch(url, folder) as ledger:
             report = verify(ledger)
         assert report.breaches == (), report.breaches[:3]
@@ -65,11 +65,12 @@ def one_run(store: str, members: int, senders: int) -> float:
     return members / seconds
 
 
-def _fresh_schema() -> None:
+def fresh_schema() -> None:
+    """An empty schema of PostgreSQL's."""
     engine = create_engine(POSTGRES)
     with engine.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA IF EXISTS {_SCHEMA} CASCADE"))
-        connection.execute(text(f"CREATE SCHEMA {_SCHEMA}"))
+        connection.execute(text(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"))
+        connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
     engine.dispose()
 
 

@@ -10,7 +10,7 @@ TEXT, NUMBER = "TEXT", "BIGINT"
 
 
 def asked(connection: Connection, columns: Mapping[str, str], statement: str) -> TextClause:
-    """The statement, which may read the table `asked`: these columns, and `n` from 0 on.
+    """The statement, which may read the table `asked`: these columns, and `place` from 0 on.
 
     columns: name → TEXT or NUMBER. Bind `rows` to `packed(...)`.
     """
@@ -22,15 +22,34 @@ def packed(rows: Sequence[Sequence[object]]) -> str:
     return json.dumps(rows, separators=(",", ":"))
 
 
+def insert_rows(
+    connection: Connection,
+    table: str,
+    columns: Mapping[str, str],
+    rows: Sequence[Sequence[object]],
+) -> None:
+    """Adds rows, their cells in the columns' order, by the way that is quickest on each database:
+    SQLite takes half the time for one after the other, PostgreSQL a fifth for all at once."""
+    names = ", ".join(columns)
+    if connection.dialect.name == "sqlite":
+        marks = ", ".join("?" * len(columns))
+        connection.exec_driver_sql(
+            f"INSERT INTO {table} ({names}) VALUES ({marks})", [tuple(row) for row in rows]
+        )
+        return
+    statement = f"INSERT INTO {table} ({names}) SELECT {names} FROM asked"
+    connection.execute(asked(connection, columns, statement), {"rows": packed(rows)})
+
+
 @cache
 def _text(dialect: str, columns: tuple[tuple[str, str], ...], statement: str) -> TextClause:
     if dialect == "sqlite":
         read = "json_extract(value, '$[{}]')"
-        source = "SELECT key AS n, {} FROM json_each(:rows)"
+        source = "SELECT key AS place, {} FROM json_each(:rows)"
     else:
         read = "value->>{}"
         source = (
-            "SELECT place - 1 AS n, {} FROM json_array_elements(CAST(:rows AS json))"
+            "SELECT place - 1 AS place, {} FROM json_array_elements(CAST(:rows AS json))"
             " WITH ORDINALITY AS one(value, place)"
         )
     cells = (

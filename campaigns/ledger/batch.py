@@ -7,16 +7,17 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from campaigns.instants import from_micros, to_micros
-from campaigns.ledger.asked import NUMBER, TEXT, asked, packed
+from campaigns.ledger.asked import NUMBER, TEXT, insert_rows
 from campaigns.ledger.calls import Claim, Claimed, Declined, FirstCall
 from campaigns.ledger.chains import LINK_COLUMNS, Link, last_link, link
 from campaigns.ledger.codes import some_codes, take_codes
 from campaigns.ledger.identity import send_id
 from campaigns.ledger.outcomes import record_outcomes
-from campaigns.ledger.purses import Open, purses
+from campaigns.ledger.purses import Open, Part, purses
 from campaigns.ledger.standing import barred, look_up
 from campaigns.ledger.tokens import free_place, held_tokens, take_tokens
 from campaigns.policy.cap import Cap
+from campaigns.policy.weeks import week_of
 
 
 @dataclass(slots=True)
@@ -41,11 +42,15 @@ class Batch:
         self.connection, self.claims, self.cap, self.at, self.until = (
             connection, claims, cap, at, until,
         )  # fmt: skip
+        self.ends = from_micros(until)
         self.keys = [send_id(one.occasion, one.person) for one in claims]
         self.taken: dict[str, _Taken] = {}
         self.last: dict[tuple[str, str], Link] = {}
         """the link that this transaction adds to each chain"""
-        self.purses = Open.of(connection, {name for one in claims for _, name, _ in _parts(one)})
+        self.parts = [_parts(one) for one in claims]
+        self.purses = Open.of(connection, {name for some in self.parts for _, name, _ in some})
+        self.weeks: dict[str | None, int] = {}
+        """that the walls of zones show now"""
         capped = {(key, one.channel) for one in claims if one.channel in cap.channels
                   for key in (one.person, one.contact)}  # fmt: skip
         self.tokens = held_tokens(connection, sorted(capped)) if capped else {}
@@ -66,12 +71,12 @@ class Batch:
         """One answer for each claim, in order."""
         found = look_up(self.connection, self.claims, self.keys)
         return [
-            self._answer(one, key, row, first_call)
-            for one, key, row in zip(self.claims, self.keys, found, strict=True)
+            self._answer(one, key, row, first_call, parts)
+            for one, key, row, parts in zip(self.claims, self.keys, found, self.parts, strict=True)
         ]
 
     def _answer(
-        self, one: Claim, key: str, row: Row[Any], first_call: FirstCall
+        self, one: Claim, key: str, row: Row[Any], first_call: FirstCall, parts: list[Part]
     ) -> Claimed | Declined:
         forbidden = self._forbidden(one, key, row, first_call)
         if forbidden is not None:
@@ -83,11 +88,11 @@ class Batch:
         if free_at > self.at:
             return Declined(key, "capped", from_micros(free_at))
         taken = _Taken(one, key, (row.tries or 0) + 1, row.timezone, person, contact)
-        broke = self._pay(taken)
+        broke = self._pay(taken, parts)
         if broke is not None:
             return Declined(key, broke)
         self._take(taken, places)
-        return Claimed(key, taken.attempt, from_micros(self.until), taken.code)
+        return Claimed(key, taken.attempt, self.ends, taken.code)
 
     def _forbidden(
         self, one: Claim, key: str, row: Row[Any], first_call: FirstCall
@@ -108,7 +113,10 @@ class Batch:
     def _link(self, unit: str, letter: str, row: Row[Any]) -> tuple[Link, int]:
         """The link of a chain that this push would be, and when it may be made."""
         last = self.last.get((letter, unit)) or last_link(row, letter)
-        return link(last, cap=self.cap, at=self.at, zone=row.timezone)
+        zone = row.timezone
+        if zone not in self.weeks:
+            self.weeks[zone] = week_of(from_micros(self.at), zone, default_zone=self.cap.zone)
+        return link(last, cap=self.cap, at=self.at, zone=zone, week=self.weeks[zone])
 
     def _places(self, one: Claim) -> tuple[list[tuple[str, int]], int]:
         """The tokens of a channel with a cap of its own, and when there will be some."""
@@ -124,14 +132,14 @@ class Batch:
                 places.append((key, place))
         return places, free_at
 
-    def _pay(self, taken: _Taken) -> str | None:
+    def _pay(self, taken: _Taken, parts: list[Part]) -> str | None:
         one = taken.claim
         if one.ghost:
             return None
         codes = self.codes.get(one.coupon) if one.coded else None
         if codes is not None and not codes:
             return "codes_used_up"
-        broke = self.purses.take(_parts(one))
+        broke = self.purses.take(parts)
         if broke is None and codes:
             taken.code = codes.pop()
         return broke
@@ -156,8 +164,8 @@ class Batch:
         coded = [(one.code, one.key) for one in self.taken.values() if one.code is not None]
         take_codes(connection, coded)
         take_tokens(connection, self.new_tokens)
-        rows = packed([self._cells(one) for one in self.taken.values()])
-        connection.execute(asked(connection, _SEND, _INSERT), {"rows": rows})
+        cells = [self._cells(one) for one in self.taken.values()]
+        insert_rows(connection, "send", _SEND, cells)
         ghosts = [(one.claim.plan_id, one.key) for one in self.taken.values() if one.claim.ghost]
         record_outcomes(connection, ghosts, outcome="held_out", reason="holdout", at=self.at)
 
@@ -174,7 +182,7 @@ class Batch:
         )  # fmt: skip
 
 
-def _parts(one: Claim) -> list[tuple[str, str, int]]:
+def _parts(one: Claim) -> list[Part]:
     return [] if one.ghost else purses(one.campaign, one.coupon, one.cost, one.reserve)
 
 
@@ -187,4 +195,3 @@ _SEND = dict.fromkeys(
      *(name.format(letter) for letter in "pc" for name in LINK_COLUMNS)),
     NUMBER,
 )  # fmt: skip
-_INSERT = f"INSERT INTO send ({', '.join(_SEND)}) SELECT {', '.join(_SEND)} FROM asked"

@@ -60,9 +60,11 @@ def last_link(row: Row[Any], prefix: str) -> Link | None:
     )  # fmt: skip
 
 
-def link(last: Link | None, *, cap: Cap, at: int, zone: str | None) -> tuple[Link, int]:
-    """The link that a push from `at` on would be, and the instant from which on it may be made."""
-    week = week_of(from_micros(at), zone, default_zone=cap.zone)
+def link(last: Link | None, *, cap: Cap, at: int, zone: str | None, week: int) -> tuple[Link, int]:
+    """The link that a push from `at` on would be, and the instant from which on it may be made.
+
+    week: that the zone's walls show at `at`.
+    """
     if last is None:
         return Link(1, at, at, zone, week, cap.gap), 0
     made = Link(last.seq + 1, at, at, zone, week, cap.gap, last)

@@ -15,7 +15,13 @@ from campaigns.instants import DAY, SECOND, from_micros, to_micros, words
 from campaigns.ledger.identity import NORMALISER, Identity, make_key, read_key
 from campaigns.ledger.mark import Mark
 from campaigns.ledger.schema import create, migrate
-from campaigns.ledger.store import address_of, assert_durable, engine_at, writing
+from campaigns.ledger.store import (
+    address_of,
+    assert_durable,
+    engine_at,
+    read_whole_tables,
+    writing,
+)
 from campaigns.ledger.tables import SCHEMA_VERSION, gate, meta
 from recsys.errors import LedgerError, StaleInstantError
 from recsys.ids import stable_hash
@@ -40,14 +46,14 @@ class Ledger:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state and writes nothing."""
-        with _reached(), self.engine.connect() as connection, connection.begin():
+        with self.looking_up() as connection:
+            read_whole_tables(connection)
             yield connection
 
     @contextmanager
     def looking_up(self) -> Iterator[Connection]:
         """Likewise, for some rows by their keys."""
-        with self.reading() as connection:
-            _by_index(connection)
+        with _reached(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -55,7 +61,6 @@ class Ledger:
         """A transaction that holds SQLite's write lock from its first statement on."""
         with _reached(), writing(self.engine) as connection:
             connection.info.pop(_PASSED, None)
-            _by_index(connection)
             yield connection
             hi = connection.info.pop(_PASSED, None) if connection.in_transaction() else None
         if hi is not None:
@@ -82,16 +87,6 @@ class Ledger:
         if kind is None and self.mark.in_use:
             keep_mark(self)
         self.close()
-
-
-def _by_index(connection: Connection) -> None:
-    """What is looked up here are rows by their keys. PostgreSQL would read whole tables as long as
-    its statistics say that they are small, and a sender fills them faster than it counts."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(
-            "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off;"
-            " SET LOCAL enable_mergejoin = off"
-        )
 
 
 @contextmanager

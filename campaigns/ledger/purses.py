@@ -6,7 +6,7 @@ from typing import Self
 
 from sqlalchemy import Connection, text
 
-from campaigns.ledger.asked import TEXT, asked, packed
+from campaigns.ledger.asked import NUMBER, TEXT, asked, packed
 
 Part = tuple[str, str, int]
 """reason when there is too little, purse, how much"""
@@ -115,17 +115,22 @@ def _sums(parts: Iterable[Part]) -> dict[str, int]:
 
 
 def _add(connection: Connection, changes: Mapping[str, int]) -> None:
-    """In the order of names, so that two transactions never wait for each other."""
-    rows = [{"purse": name, "n": n} for name, n in sorted(changes.items()) if n]
+    """Whoever changes several purses holds the gate: no two wait for each other."""
+    rows = [(name, n) for name, n in changes.items() if n]
     if rows:
-        connection.execute(_ADD, rows)
+        connection.execute(
+            asked(connection, {"purse": TEXT, "n": NUMBER}, _ADD), {"rows": packed(rows)}
+        )
 
 
 _TAKE = text(
     "UPDATE purse SET used = used + :n"
     " WHERE purse = :purse AND live = 1 AND used + :n <= cap RETURNING used"
 )
-_ADD = text("UPDATE purse SET used = used + :n WHERE purse = :purse")
+_ADD = """
+UPDATE purse SET used = used + (SELECT a.n FROM asked a WHERE a.purse = purse.purse)
+WHERE purse IN (SELECT purse FROM asked)
+"""
 _LEFT = """
 SELECT purse.purse, cap - used AS rest FROM purse JOIN asked ON purse.purse = asked.purse
 WHERE live = 1

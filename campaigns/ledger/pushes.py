@@ -19,6 +19,7 @@ from campaigns.ledger.ledger import Ledger, pass_gate, wait_for_claims
 from campaigns.ledger.standing import look_up
 from campaigns.ledger.tokens import free_place, free_tokens, held_tokens, take_tokens
 from campaigns.policy.cap import Cap
+from campaigns.policy.weeks import week_of
 
 CONSENTED = "push"
 """the occasion of a row whose consent was looked up"""
@@ -117,9 +118,10 @@ def _take(
     connection: Connection, push: Push, one: Claim, row: Row[Any], *, cap: Cap, at: int, until: int
 ) -> Slot | Barred:
     links: dict[str, Link] = {}
-    free_at = 0
+    free_at, zone = 0, row.timezone
+    week = week_of(from_micros(at), zone, default_zone=cap.zone)
     for prefix in ("p", "c"):
-        made, free = link(last_link(row, prefix), cap=cap, at=at, zone=row.timezone)
+        made, free = link(last_link(row, prefix), cap=cap, at=at, zone=zone, week=week)
         links[prefix], free_at = made, max(free_at, free)
     tokens, token_free_at = _tokens(connection, one, push.key, cap=cap, at=at, until=until)
     free_at = max(free_at, token_free_at)
@@ -141,8 +143,8 @@ def _take(
         "at": at,
         "until": until,
         "gap": min(made.gap for made in links.values()),
-        "zone": row.timezone,
-        "week": links["p"].week,
+        "zone": zone,
+        "week": week,
     }
     chained = {
         name.format(prefix): cell

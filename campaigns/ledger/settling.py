@@ -10,7 +10,7 @@ from campaigns.instants import to_micros
 from campaigns.ledger.asked import NUMBER, TEXT, asked, packed
 from campaigns.ledger.calls import Claimed
 from campaigns.ledger.codes import free_codes_of
-from campaigns.ledger.ledger import Ledger
+from campaigns.ledger.ledger import Ledger, wait_for_claims
 from campaigns.ledger.outcomes import record_outcomes
 from campaigns.ledger.purses import purses, put_back
 from campaigns.ledger.tokens import free_tokens
@@ -66,6 +66,7 @@ def give_back(ledger: Ledger, done: Sequence[Claimed]) -> list[str]:
     if not done:
         return []
     with ledger.writing() as connection:
+        wait_for_claims(connection)
         rows = connection.execute(
             asked(connection, _TRIES, _GIVE_BACK), {"rows": _packed(done)}
         ).all()

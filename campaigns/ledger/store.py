@@ -1,5 +1,6 @@
 """The two databases that a ledger may lie in, set up so that they forget nothing."""
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,7 +44,7 @@ def address_of(url: str) -> URL:
 def engine_at(address: URL) -> Engine:
     """Connections whose transactions hold what the ledger promises."""
     if address.get_backend_name() == "postgresql":
-        return create_engine(address)
+        return _postgres(address)
     engine = create_engine(address, connect_args={"timeout": 30})
 
     @event.listens_for(engine, "connect")
@@ -61,13 +62,49 @@ def engine_at(address: URL) -> Engine:
     return engine
 
 
+_READS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+
+
+def _postgres(address: URL) -> Engine:
+    """What is looked up here are rows by their keys. PostgreSQL would read whole tables as long as
+    its statistics say that they are small, and a sender fills them faster than it counts; a plan
+    that it keeps for a prepared statement is of the table as it was."""
+    engine = create_engine(address, connect_args={"prepare_threshold": None})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        for name in _READS:
+            connection.execute(f"SET {name} = off")
+        connection.commit()
+
+    return engine
+
+
+def read_whole_tables(connection: Connection) -> None:
+    """For the rest of a transaction that does."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("; ".join(f"SET LOCAL {name} = on" for name in _READS))
+
+
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that holds SQLite's write lock from its first statement on."""
-    with engine.connect() as plain:
+    with _turn(engine), engine.connect() as plain:
         connection = plain.execution_options(writes=True)
         with connection.begin():
             yield connection
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    """Writers of SQLite wake each other by a lock of the system's: left to itself each looks again
+    after ever longer sleeps. What keeps them apart is SQLite's own lock."""
+    if engine.dialect.name != "sqlite":
+        yield
+        return
+    with Path(f"{engine.url.database}-turn").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 _DURABLE = {

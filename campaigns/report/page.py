@@ -9,7 +9,7 @@ from campaigns.files import sync_folder, write_whole
 from campaigns.report.facts import Report
 from recsys.errors import CampaignError
 
-_TEMPLATE = "plan.html"
+_HERE = Path(__file__).parent
 
 
 def check_place(file: Path) -> None:
@@ -22,8 +22,13 @@ def check_place(file: Path) -> None:
 
 def write_page(report: Report, file: Path) -> None:
     """All of it, or nothing."""
+    put(rendered(report), file)
+
+
+def put(page: str, file: Path) -> None:
+    """The whole page, or the file as it was."""
     check_place(file)
-    write_whole(file, rendered(report).encode())
+    write_whole(file, page.encode())
     sync_folder(file.parent)
 
 
@@ -31,16 +36,22 @@ def _money(money: float) -> str:
     return amount(money if abs(money) >= 1e-6 else 0.0)  # what rounding leaves has no sign
 
 
-def rendered(report: Report) -> str:
-    """The page's text. Whatever names, titles and reasons hold is shown, never obeyed."""
+def pour(template: Path, **facts: object) -> str:
+    """A page's text, in the style of all pages. Whatever names, titles and reasons hold is shown,
+    never obeyed."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([template.parent, _HERE]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"money": _money, "count": "{:,}".format}
+    return environment.get_template(template.name).render(**facts)
+
+
+def rendered(report: Report) -> str:
+    """The page's text."""
     ends = [end for one in report.campaigns for end in (one.sums.value.low, one.sums.value.high)]
     low, high = min([0.0, *ends]), max([0.0, *ends])
     span = (high - low) or 1.0
@@ -49,4 +60,4 @@ def rendered(report: Report) -> str:
         """Per cent from the left of a bar."""
         return f"{100 * (value - low) / span:.2f}"
 
-    return environment.get_template(_TEMPLATE).render(report=report, place=place)
+    return pour(_HERE / "plan.html", report=report, place=place)

@@ -14,7 +14,15 @@ from campaigns.ledger.identity import CHANNELS
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.plans import assign_arms
 from campaigns.message import whole
-from campaigns.plan import SCHEMA, Plan, identify, purse_limits, register_plan, write_plan
+from campaigns.plan import (
+    SCHEMA,
+    Plan,
+    identify,
+    in_order,
+    purse_limits,
+    register_plan,
+    write_plan,
+)
 from campaigns.run import Composition
 from campaigns.selftest.world import COUPONS
 
@@ -41,7 +49,8 @@ def make_plans(composition: Composition, ledger: Ledger, *, cycle: int, members:
         ).with_defaults(composition.settings)
         template = whole(campaign.template, campaign.channel)
         campaign = campaign.model_copy(update={"template": template})
-        plan = _plan(composition, ledger, campaign, [f"m{at}" for at in range(members)])
+        everyone = in_order([f"m{at}" for at in range(members)], campaign.occasion, ledger.identity)
+        plan = _plan(composition, ledger, campaign, everyone)
         write_plan(plan, campaign, composition.plans)
         # One limit that is reached, so that coupons are fought for, too.
         issues = {COUPONS[-1]: (cycle + 1) * members // 4}
@@ -73,7 +82,7 @@ def _plan(
         )
         for member, out in zip(members, held, strict=True)
     ]  # fmt: skip
-    frame = pl.DataFrame(rows, SCHEMA, orient="row").sort("member_id")
+    frame = pl.DataFrame(rows, SCHEMA, orient="row")
     account = Account(occasions=[campaign.occasion], value=1, bound=1, gap=0, caps=[], minimums=[])
     plan_id, _ = identify(frame, account)
     return Plan(plan_id, campaign.occasion, frame, account)

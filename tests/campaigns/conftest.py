@@ -2,8 +2,10 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
@@ -14,6 +16,9 @@ from campaigns.cli import app
 from campaigns.ledger.ledger import Ledger
 from campaigns.run import Composition
 from tests.campaigns.kit import open_test_ledger
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 POSTGRES = os.environ.get(
     "GUESSLIKE_TEST_POSTGRES", "postgresql+psycopg://root@127.0.0.1:5432/test"
@@ -66,3 +71,18 @@ def run(shop: Composition) -> Callable[..., str]:
         return result.stdout
 
     return invoke
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is not installed; to run this: apt install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield opened
+        opened.close()

@@ -1,55 +1,20 @@
 """The report's page in a real browser."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from campaigns.account import amount
 from campaigns.report import report, write_page
 from campaigns.report.facts import Report
 from campaigns.run import plan_campaign, plan_together
+from tests.campaigns.browser import assert_readable, opened
 from tests.campaigns.kit import Clock, TableOffers, composition, definition
 
 EVIL = '<script>window.obeyed = 1</script><img src="https://example.invalid/x" onerror="obeyed=1">'
-PHONE = {"width": 360, "height": 740}
-DESK = {"width": 1280, "height": 900}
-
-CONTRAST = """() => {
-  const parts = (text) => text.match(/[0-9.]+/g).map(Number);
-  const light = (text) => {
-    const [r, g, b] = parts(text).slice(0, 3).map((c) => c / 255)
-      .map((c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  // The page's own ground is the canvas, whose colour a filled element tells.
-  const ground = document.createElement("div");
-  ground.style.background = "Canvas";
-  document.body.append(ground);
-  const back = light(getComputedStyle(ground).backgroundColor);
-  ground.remove();
-  return [...document.querySelectorAll("body, h1, td, th, p, .quiet, caption")].map((one) => {
-    const front = light(getComputedStyle(one).color);
-    return (Math.max(front, back) + 0.05) / (Math.min(front, back) + 0.05);
-  }).reduce((a, b) => Math.min(a, b));
-}"""
-"""the least contrast of any text, by WCAG 2.2"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("Chromium is not installed; to run this: apt install chromium")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -77,19 +42,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
 
 @pytest.fixture
 def page(browser: Browser, written: tuple[Report, Path]) -> Iterator[Page]:
-    """The page, opened; it must ask for nothing and complain of nothing."""
-    context = browser.new_context(viewport=DESK)  # type: ignore[arg-type]
-    page = context.new_page()
-    asked: list[str] = []
-    complaints: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda line: complaints.append(line.text))
-    page.goto(written[1].as_uri())
-    yield page
-    context.close()
-    assert asked == [written[1].as_uri()]
-    assert complaints == []
+    with opened(browser, written[1]) as page:
+        yield page
 
 
 @pytest.mark.browser
@@ -130,17 +84,4 @@ def test_hostile_names_are_read_and_not_run(page: Page) -> None:
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_readable_on_a_phone_by_day_and_night(page: Page, scheme: str) -> None:
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
-    # Tables scroll on their own; the page does not.
-    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
-    assert page.evaluate(CONTRAST) >= 4.5
-    dark = page.evaluate(
-        "getComputedStyle(document.body).color.match(/[0-9]+/g).every((c) => c > 127)"
-    )
-    assert dark == (scheme == "dark")
-    small = page.evaluate(
-        "Math.min(...[...document.querySelectorAll('td, p')]"
-        ".map((one) => parseFloat(getComputedStyle(one).fontSize)))"
-    )
-    assert small >= 14
+    assert_readable(page, scheme)

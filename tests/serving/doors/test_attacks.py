@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 import composition
+from campaigns.ledger.consent import Statement, record
 from serving.doors import keys, tokens
 from serving.doors.rules import RULES, rule_of
 from serving.doors.settings import DoorSettings
@@ -221,6 +222,11 @@ async def attacked(small_model: Path, tmp_path: Path) -> AsyncIterator[Attacked]
     settings = composition.Settings(
         home=home, serving=ServingSettings(doors=DoorSettings(**ENDLESS))
     )
+    reached = Statement(OTHERS["member"], "email", "bob@example.invalid", True, NOW, "shop", "UTC")
+    with composition.campaign_composition(
+        settings, lambda: NOW, name="simulated"
+    ).open_ledger() as ledger:
+        record(ledger, [reached], now=NOW)
     app = composition.serving_composition(settings).app(Clock(), simulated=True)
     transport = httpx.ASGITransport(app, client=("192.0.2.1", 1))
     async with (

@@ -1,0 +1,1 @@
+"""Whether a lift report's numbers hold, on shops whose truth is known."""
