@@ -27,6 +27,7 @@ from campaigns.run import (
     send_plan,
     what_if,
 )
+from campaigns.selftest import cli as selftest_cli
 from campaigns.send import SendReport
 from campaigns.verify import verify as verify_ledger
 from campaigns.ways_in import cli as ways_in
@@ -45,6 +46,7 @@ app.command("test-send")(calendar_cli.send_test)
 app.command()(control_cli.pause)
 app.command()(control_cli.resume)
 app.command()(control_cli.cancel)
+app.command()(selftest_cli.selftest)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 PlanId = Annotated[

@@ -148,7 +148,7 @@ def wake(ledger: Ledger, *, now: datetime, max_idle_days: float) -> None:
                 "If the clock is right, raise the setting max_idle_days for this run"
             )
         if micros < hi - 2 * SECOND:
-            raise LedgerError(
+            raise StaleInstantError(
                 f"The clock reads {words(micros)}, before {words(hi)}, which the ledger has seen. "
                 "Set the clock right, or wait until it has passed that instant"
             )

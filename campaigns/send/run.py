@@ -20,10 +20,10 @@ from campaigns.plan import Plan
 from campaigns.policy.quiet_hours import known_zone
 from campaigns.send.breakers import Watch
 from campaigns.send.calling import Call, Ended, Lanes
+from campaigns.send.patience import patiently
 from campaigns.send.remainder import Planned, remainder
 from campaigns.send.report import SendReport
 from campaigns.settings import CampaignSettings
-from recsys.errors import StaleInstantError
 
 Render = Callable[[str, str, str, str, str | None], Message]
 """(member id, coupon id, send id, address, language) → the message"""
@@ -32,8 +32,6 @@ Render = Callable[[str, str, str, str, str | None], Message]
 _NOT_FINAL = frozenset({"in_flight", "contact_changed", "already_settled", "paused", "cancelled"})
 LONGEST_WAIT = timedelta(minutes=5)
 """for a turn, or for slots that free; a run that had to wait longer ends, and says until when"""
-_LONG_WAITS = 5
-"""for the ledger in a row, of more than 2 s"""
 
 
 @dataclass(slots=True)
@@ -161,23 +159,17 @@ class Run:
             self.flying.append(claimed[key][0].begun(claimed[key][1]))
 
     def _claim(self, claims: Sequence[Claim]) -> list[Claimed | Declined]:
-        for attempt in range(_LONG_WAITS + 1):
-            try:
-                answers = claim(
-                    self.ledger,
-                    claims,
-                    now=self.now(),
-                    until=self._last_call(),
-                    cap=self.settings.frequency_cap,
-                    quiet=self.settings.quiet_hours,
-                    ends=self.ends,
-                )
-            except StaleInstantError:
-                # It waited for the others for so long; or else the clock is wrong.
-                if attempt == _LONG_WAITS:
-                    raise
-            else:
-                break
+        answers = patiently(
+            lambda: claim(
+                self.ledger,
+                claims,
+                now=self.now(),
+                until=self._last_call(),
+                cap=self.settings.frequency_cap,
+                quiet=self.settings.quiet_hours,
+                ends=self.ends,
+            )
+        )
         self._settled()
         return answers
 
@@ -260,25 +252,32 @@ class Run:
 
     def _take_over(self, one: Planned) -> None:
         """Ends a call that a killed sender left open, its own or another's."""
+        if self._call_again(one):
+            return
         attempt, until = one.left.attempt or 0, from_micros(one.left.until or 0)
-        if self.channel.idempotent and one.left.address is not None:
-            end = self._last_call()
-            if end <= self.window[1]:
-                message = self._render(one)
-                answer = reclaim(
-                    self.ledger,
-                    replace(one.claim, coded=message.coded),
-                    now=self.now(),
-                    until=end,
-                    quiet=self.settings.quiet_hours,
-                )
-                if isinstance(answer, Claimed):
-                    self._call([(answer, message.with_code(answer.code))])
-                    self.settle()
-                    return
         if until < self.now():
             stranded = Claimed(one.key, attempt, until)
             self.ends.append(Ends([stranded], Delivery.UNKNOWN.value, until))
+
+    def _call_again(self, one: Planned) -> bool:
+        """Under the same key, where the other side takes that for the same message."""
+        if not self.channel.idempotent or one.left.address is None:
+            return False
+        if self._last_call() > self.window[1]:
+            return False
+        message = self._render(one)
+        same = replace(one.claim, coded=message.coded)
+        answer = patiently(
+            lambda: reclaim(
+                self.ledger, same, now=self.now(), until=self._last_call(),
+                quiet=self.settings.quiet_hours,
+            )
+        )  # fmt: skip
+        if isinstance(answer, Declined):
+            return False
+        self._call([(answer, message.with_code(answer.code))])
+        self.settle()
+        return True
 
     def expire(self, rows: Sequence[Planned]) -> None:
         """The window is over for these."""

@@ -22,6 +22,7 @@ from campaigns.ledger.rate import held_until
 from campaigns.plan import Plan
 from campaigns.send.breakers import Watch
 from campaigns.send.calling import Lanes
+from campaigns.send.patience import patiently
 from campaigns.send.remainder import Planned, chunks
 from campaigns.send.report import SendReport
 from campaigns.send.run import LONGEST_WAIT, Render, Run
@@ -61,7 +62,7 @@ def send(
     if known.state == "paused":
         report.held_up = why_paused(ledger, plan.plan_id)
     if known.state != "done" and len(plan.rows):
-        wake(ledger, now=now(), max_idle_days=settings.max_idle_days)
+        patiently(lambda: wake(ledger, now=now(), max_idle_days=settings.max_idle_days))
         first = plan.rows.row(0, named=True)
         if now() < first["send_not_before"]:
             report.next_at = first["send_not_before"]
@@ -77,9 +78,14 @@ def send(
                 finally:
                     run.settle()
     if known.state in ("live", "paused"):
-        finish(ledger, plan.plan_id, retries=channel.idempotent)
+        finish(ledger, plan.plan_id, retries=channel.idempotent and not _is_over(plan, now()))
     report.count(plan, ledger)
     return report
+
+
+def _is_over(plan: Plan, now: datetime) -> bool:
+    """Whether none of its calls may be made any more."""
+    return not len(plan.rows) or now > plan.rows["send_not_after"][0]
 
 
 class _Passes:

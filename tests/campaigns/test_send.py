@@ -195,6 +195,17 @@ def test_an_unknown_call_is_repeated_under_the_same_key_where_that_is_safe(shop,
     assert breaches(shop) == ()
 
 
+def test_a_plan_whose_window_is_over_ends_with_its_calls_in_doubt(shop, plan, clock):
+    channel = Faulty([Delivery.UNKNOWN] * 14, idempotent=True)
+    report = send_by(shop, plan, channel)
+    assert (report.done, len(channel.calls)) == (False, 14)
+    clock.turn(days=8)
+    report = send_by(shop, plan, channel)
+    assert (report.done, len(channel.calls)) == (True, 14)
+    assert report.outcomes == {"unknown": 7, "skipped: no_consent": 1}
+    assert breaches(shop) == ()
+
+
 def test_a_full_disk_gives_back_what_was_not_sent_and_the_next_run_sends_it(shop, plan):
     full = OSError(errno.ENOSPC, "No space left on device")
     channel = Faulty([Delivery.ACCEPTED, full])

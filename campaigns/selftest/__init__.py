@@ -1,0 +1,1 @@
+"""Kills senders at every step over a provider that fails, and counts what reached whom."""
