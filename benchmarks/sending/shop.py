@@ -99,7 +99,9 @@ def fill(ledger: Ledger, plan: Plan, *, now: datetime = NOW) -> None:
     )
 
 
-def _parts(plan: Plan, ledger: Ledger, now: datetime) -> Iterator[list[tuple[dict[str, object], ...]]]:
+def _parts(
+    plan: Plan, ledger: Ledger, now: datetime
+) -> Iterator[list[tuple[dict[str, object], ...]]]:
     members = plan.rows["member_id"].to_list()
     at = to_micros(now - timedelta(days=30))
     told = {"channel": "email", "at": at, "recorded_at": at, "source": "import"}

@@ -228,7 +228,10 @@ class Machine(RuleBasedStateMachine):
             old.state = "replaced"
 
     @precondition(lambda self: self.model.plans)
-    @rule(place=places, what=st.sampled_from(["pause", "resume", "resume", "cancel", "close", "finish"]))
+    @rule(
+        place=places,
+        what=st.sampled_from(["pause", "resume", "resume", "cancel", "close", "finish"]),
+    )
     def control(self, place: int, what: str) -> None:
         plan, now = self.a_plan(place), utc(self.now)
         keys = [self.key_of(plan, one) for one in MEMBERS]
