@@ -34,7 +34,7 @@ from campaigns.verify_redemptions import codes_and_redemptions
 Rows = list[Row[Any]]
 
 _CLOCKS = 2 * SECOND
-"""by which the gate lets two machines differ: of what lies nearer, nobody can tell which was first"""
+"""by which the gate lets machines differ: what was first of two things nearer, nobody can tell"""
 
 
 @dataclass(frozen=True, slots=True)

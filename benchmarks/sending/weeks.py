@@ -2,8 +2,8 @@
 
     python -m benchmarks.sending.weeks [--members 20000] [--weeks 52] [--outage WEEK]
 
-Every Monday, 10:00 to 21:00 on the wall of each zone, `send` runs every hour, as by a line for cron,
-under a clock that the driver turns: a call takes 10 ms. In the week of the outage nothing runs
+Every Monday, 10:00 to 21:00 on the wall of each zone, `send` runs every hour, as by cron, under a
+clock that the driver turns: a call takes 10 ms. In the week of the outage nothing runs
 before 20:00. Prints a line a week. Exits with 1 where a week is lost.
 """
 
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -32,7 +32,7 @@ from campaigns.send import SendReport, send
 from campaigns.settings import CampaignSettings
 from campaigns.verify import verify
 
-MONDAY = datetime(2026, 3, 2)
+MONDAY = date(2026, 3, 2)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 OPENS, CLOSES, BACK = time(10), time(21), time(20)
 ZONES = ["Asia/Tokyo", "Asia/Kathmandu", "Europe/Berlin", "America/New_York", "America/Los_Angeles"]
@@ -101,7 +101,7 @@ def _spread(ledger: Ledger, whole: Plan, now: datetime) -> None:
 
 
 def _at(week: int, shown: time, zone: str) -> datetime:
-    day = (MONDAY + week * 7 * DAY).date()
+    day = MONDAY + week * 7 * DAY
     return datetime.combine(day, shown, ZoneInfo(zone)).astimezone(UTC)
 
 

@@ -28,7 +28,9 @@ def test_no_week_is_lost_though_runs_are_an_hour_apart(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("members", "number"), [(100, 4), pytest.param(2_000, 12, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("members", "number"), [(100, 4), pytest.param(2_000, 12, marks=pytest.mark.soak)]
+)
 def test_after_an_outage_the_late_are_reported_and_still_get_their_push(
     tmp_path: Path, members: int, number: int
 ) -> None:

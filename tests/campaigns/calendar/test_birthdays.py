@@ -1,18 +1,21 @@
 """Against an oracle that reads the date off every wall, hour by hour."""
 
+from calendar import isleap
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from random import Random
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.calendar.birthdays import LONGEST_DAY, Born, birthday_in, parties
 from campaigns.calendar.schedule import Leap
 
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 ZONES = sorted(available_timezones() - {"Factory", "localtime"})
 FAR = ["Etc/GMT+12", "Pacific/Pago_Pago", "America/Havana", "UTC", "Africa/Cairo", "Asia/Kathmandu",
        "Pacific/Chatham", "Pacific/Kiritimati", "Etc/GMT-14", None, "Mars/Base"]  # fmt: skip
@@ -51,6 +54,7 @@ def test_who_was_born_on_29_february_has_one_birthday_a_year_anywhere(
     assert had == {one.member_id: expected for one in members}
 
 
+@settings(deadline=None)
 @given(
     zone=st.sampled_from(ZONES),
     birthday=st.dates(date(1930, 1, 1), date(2025, 12, 31)),
@@ -80,6 +84,63 @@ def test_anyone_has_one_birthday_a_year_on_their_own_date(
         for at in (window.starts_at - tick, window.starts_at, window.ends_at - tick, window.ends_at)
     ]
     assert shown == [day - 24 * HOUR, day, day, day + 24 * HOUR]
+
+
+def walls(zone: str, first: datetime, days: int) -> dict[date, list[datetime]]:
+    """Date that the wall shows → the quarter hours at which it does."""
+    found: dict[date, list[datetime]] = {}
+    for n in range(days * 96):
+        at = first + n * HOUR / 4
+        found.setdefault(at.astimezone(ZoneInfo(zone)).date(), []).append(at)
+    return found
+
+
+def changes(zone: str, years: range) -> Iterator[datetime]:
+    """Three days before each clock change and each 28 February."""
+    day = datetime(years[0], 1, 1, tzinfo=UTC)
+    while day.year in years:
+        offsets = {(day + n * DAY).astimezone(ZoneInfo(zone)).utcoffset() for n in (0, 1)}
+        if len(offsets) > 1 or (day.month, day.day) == (2, 28):
+            yield day - 3 * DAY
+        day += DAY
+
+
+def compare(zone: str, years: range) -> int:
+    """Everyone born on a day of these weeks, against the wall; returns how many were looked at."""
+    looked = 0
+    for first in changes(zone, years):
+        shown = walls(zone, first, 8)
+        for day in sorted(shown)[1:-1]:
+            for leap in ("28-february", "1-march"):
+                looked += has_party(zone, day, shown[day], leap)
+    return looked
+
+
+def has_party(zone: str, day: date, shown: list[datetime], leap: Leap) -> bool:
+    """One birthday, from the first to the last quarter hour of the day; two in one on a leap day's
+    stand-in."""
+    born = [
+        Born("m", day.replace(year=1990) if (day.month, day.day) != (2, 29) else LEAP_DAY, zone)
+    ]
+    stand_in = (2, 28) if leap == "28-february" else (3, 1)
+    leaps = (day.month, day.day) == stand_in and not isleap(day.year)
+    leapling = [Born("leapling", LEAP_DAY, zone)] if leaps else []
+    begin = shown[0]
+    found = parties(born + leapling, leap, after=begin - HOUR, until=begin, default_zone="UTC")
+    assert [party.members for party in found] == [[one.member_id for one in born + leapling]]
+    window = found[0].window
+    assert (window.starts_at, window.ends_at) == (begin, shown[-1] + HOUR / 4), (zone, day)
+    return True
+
+
+@pytest.mark.parametrize("zone", [zone for zone in FAR if zone in ZONES])
+def test_the_birthdays_of_clock_changes_agree_with_the_wall(zone: str) -> None:
+    compare(zone, range(2027, 2029))
+
+
+@pytest.mark.soak
+def test_all_zones_agree_with_the_wall_from_2025_to_2030() -> None:
+    assert sum(compare(zone, range(2025, 2031)) for zone in ZONES) > 60_000
 
 
 def test_one_occasion_ends_with_the_first_of_its_days_to_end() -> None:

@@ -3,6 +3,7 @@
 Nothing of the ledger is used here: who may be pushed to when, what a purse holds, and what becomes
 of every row are worked out from the words of the promises alone.
 """
+# ruff: noqa: DTZ001, PLR0917 -- datetimes are naive on purpose
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
