@@ -1,5 +1,5 @@
 """The members and the plans of the state machine: what changes in a ledger beside the sends."""
-# ruff: noqa: DTZ001, PLR0917 -- the model's datetimes are naive; rules take what they need
+# ruff: noqa: DTZ001, PLR0917 -- the model's datetimes are naive
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ from campaigns.ledger.contacts import Contact, add_contacts
 from campaigns.ledger.control import cancel, pause, resume
 from campaigns.ledger.erasing import erase
 from campaigns.ledger.identity import send_id
-from campaigns.ledger.ledger import Ledger
+from campaigns.ledger.ledger import Ledger, wake
 from campaigns.ledger.merging import merge
 from campaigns.ledger.plans import (
     UNLIMITED,
@@ -127,8 +127,14 @@ class Shop(RuleBasedStateMachine):
         for n, member in enumerate(MEMBERS):
             self.say(member, "email", n, True, 0, zone)
 
-    @rule(member=members, channel=channels, place=places, granted=st.sampled_from([True, True, False]),
-          age=st.sampled_from([0, 0, 0, 1, 3]), zone=zones)  # fmt: skip
+    @rule(
+        member=members,
+        channel=channels,
+        place=places,
+        granted=st.sampled_from([True, True, False]),
+        age=st.sampled_from([0, 0, 0, 1, 3]),
+        zone=zones,
+    )
     def say(
         self, member: str, channel: str, place: int, granted: bool, age: int, zone: str
     ) -> None:
@@ -248,3 +254,7 @@ class Shop(RuleBasedStateMachine):
             return
         assert call() == (plan.state == before)
         plan.state = after
+
+    def _wake(self) -> None:
+        wake(self.ledger, now=utc(self.now), max_idle_days=10_000)
+        self.model.hi = max(self.model.hi, self.now)

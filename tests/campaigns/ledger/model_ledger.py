@@ -1,5 +1,5 @@
 """A whole ledger in plain Python: the gate, the plans, and what each command has to answer."""
-# ruff: noqa: DTZ001, PLR0911 -- datetimes are naive on purpose; a list of reasons
+# ruff: noqa: DTZ001, PLR0911 -- datetimes are naive; reasons are a list
 
 from datetime import datetime, timedelta
 
