@@ -21,7 +21,7 @@ from campaigns.selftest.kills import Kills
 from campaigns.selftest.making import make_plans
 from campaigns.selftest.senders import Life, Order
 from campaigns.selftest.world import CALL_SECONDS, CLOCK, World, make_world
-from recsys.errors import LedgerError
+from recsys.errors import CampaignError, LedgerError
 
 SENDERS = 4
 MEMBERS = 200
@@ -169,8 +169,12 @@ class Trial:
         assert self.senders.stdout is not None
         self.senders.stdin.write(json.dumps([[asdict(o) for o in one] for one in places]) + "\n")
         self.senders.stdin.flush()
-        told = json.loads(self.senders.stdout.readline())
-        return [Life(Order(**one.pop("order")), **one) for one in told]
+        line = self.senders.stdout.readline()
+        if not line:
+            raise CampaignError(
+                "The self-test's senders were ended from outside, so it says nothing; run it again"
+            )
+        return [Life(Order(**one.pop("order")), **one) for one in json.loads(line)]
 
     def _after(self, lives: list[Life]) -> int:
         """Counts a round; the rows that are still without an outcome."""

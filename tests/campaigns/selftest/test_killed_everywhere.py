@@ -34,7 +34,7 @@ def test_whatever_is_killed_nobody_gets_two_and_nobody_is_lost(
 ):
     url = request.getfixturevalue(f"{database}_url")
     request.getfixturevalue("monkeypatch").setattr(trial, "MEMBERS", 32)
-    kills = Kills(np.random.default_rng(7), instants=6, part=(0, 8))
+    kills = Kills(np.random.default_rng(7), instants=4, part=(0, 16))
     found = killed(url, tmp_path, kills, idempotent=idempotent, seconds=40, seed=7)
     measured(found)
     assert found.breaches == []
