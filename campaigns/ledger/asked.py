@@ -10,7 +10,7 @@ TEXT, NUMBER = "TEXT", "BIGINT"
 
 
 def asked(connection: Connection, columns: Mapping[str, str], statement: str) -> TextClause:
-    """The statement, which may read the table `asked`: these columns, and `place` from 0 on.
+    """The statement, which may read the table `asked`: these columns, and `nth` from 0 on.
 
     columns: name → TEXT or NUMBER. Bind `rows` to `packed(...)`.
     """
@@ -45,11 +45,11 @@ def insert_rows(
 def _text(dialect: str, columns: tuple[tuple[str, str], ...], statement: str) -> TextClause:
     if dialect == "sqlite":
         read = "json_extract(value, '$[{}]')"
-        source = "SELECT key AS place, {} FROM json_each(:rows)"
+        source = "SELECT key AS nth, {} FROM json_each(:rows)"
     else:
         read = "value->>{}"
         source = (
-            "SELECT place - 1 AS place, {} FROM json_array_elements(CAST(:rows AS json))"
+            "SELECT place - 1 AS nth, {} FROM json_array_elements(CAST(:rows AS json))"
             " WITH ORDINALITY AS one(value, place)"
         )
     cells = (

@@ -38,8 +38,8 @@ def rows_left(
 
 # Rows by whole keys: by the plan alone either database would read all of the plan each time.
 _LEFT = """
-SELECT place, contact, address, timezone, language, flying, until FROM (
-  SELECT a.place, p.contact, p.address, p.timezone, p.language, s.until,
+SELECT nth, contact, address, timezone, language, flying, until FROM (
+  SELECT a.nth, p.contact, p.address, p.timezone, p.language, s.until,
     (SELECT o.outcome FROM outcome o WHERE o.plan_id = :plan_id AND o.send_id = a.send_id LIMIT 1)
       AS outcome,
     CASE WHEN s.plan_id = :plan_id AND s.state IN ('attempting', 'unknown') THEN s.try END AS flying
@@ -47,5 +47,5 @@ SELECT place, contact, address, timezone, language, flying, until FROM (
   LEFT JOIN send s ON s.send_id = a.send_id AND s.state <> 'refused'
   LEFT JOIN contact_point p ON p.seq = (SELECT seq FROM contact_point q
     WHERE q.person = a.person AND q.channel = :channel ORDER BY at DESC, seq DESC LIMIT 1)) rows
-WHERE outcome IS NULL OR flying IS NOT NULL ORDER BY place
+WHERE outcome IS NULL OR flying IS NOT NULL ORDER BY nth
 """

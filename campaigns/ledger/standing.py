@@ -56,7 +56,7 @@ _HELD = (
     " AND g.{0} = a.{0} LIMIT 1)"
 )
 _LOOK_UP = f"""
-SELECT a.place,
+SELECT a.nth,
   (SELECT state FROM plan WHERE plan_id = a.plan_id) AS plan_state,
   (SELECT granted FROM consent c WHERE c.person = a.person AND c.channel = a.channel
     ORDER BY at DESC, granted, seq DESC LIMIT 1) AS granted,
@@ -78,5 +78,5 @@ LEFT JOIN send pl ON pl.person = a.person
   AND pl.pseq = (SELECT MAX(pseq) FROM send WHERE person = a.person)
 LEFT JOIN send cl ON cl.contact = a.contact
   AND cl.cseq = (SELECT MAX(cseq) FROM send WHERE contact = a.contact)
-ORDER BY a.place
+ORDER BY a.nth
 """

@@ -73,4 +73,4 @@ def find(text: str, keys: Mapping[str, Key]) -> Key | None:
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
