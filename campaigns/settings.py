@@ -88,7 +88,7 @@ class CampaignSettings(BaseModel):
     breakers: Breakers = Breakers()
     canary: Canary = Canary()
     call_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
-    """A call that has not begun this long after its claim is not made."""
+    """A call that cannot have ended this long after its claim is not made."""
     max_idle_days: Annotated[float, Field(ge=1)] = 35
     """A clock further ahead of the last send than this is taken for a wrong clock."""
     quiet_from: Annotated[time, BeforeValidator(_time_of_day)] = time(21)

@@ -29,6 +29,7 @@ class Null:
 
     idempotent = False
     lanes = 1
+    seconds = 0.0
 
     def deliver(self, message: Message, /, *, now: datetime) -> Answer:
         """Nothing is done."""

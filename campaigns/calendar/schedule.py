@@ -4,6 +4,7 @@ Dates and times are by the clock on the wall of the schedule's zone. A time that
 skips is read as the hour after it; of one that comes twice the first counts.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -58,7 +59,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _Timed(_Part):
+class _Timed(_Part, ABC):
     at: Annotated[time, AfterValidator(_local), BeforeValidator(_wall_time)]
     zone: Annotated[str, AfterValidator(_named_zone)]
     hours: Annotated[float, Field(gt=0, le=168)]
@@ -74,8 +75,9 @@ class _Timed(_Part):
                 yield Window(start, start + timedelta(hours=self.hours))
             day += _DAY
 
+    @abstractmethod
     def _is_on(self, day: date) -> bool:
-        raise NotImplementedError
+        """Whether a window starts on this day."""
 
 
 class Weekly(_Timed):

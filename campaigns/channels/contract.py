@@ -50,8 +50,12 @@ class Channel(Protocol):
     def lanes(self) -> int:
         """Calls that it can take at once; more than one come from threads."""
 
+    @property
+    def seconds(self) -> float:
+        """The longest that a call lasts: none begins later than this before its slot ends."""
+
     def deliver(self, message: Message, /, *, now: datetime) -> Answer:
-        """Hands one message over, in less time than `call_seconds`."""
+        """Hands one message over."""
 
     def close(self) -> None:
         """Gives back every connection."""

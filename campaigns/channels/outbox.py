@@ -33,6 +33,7 @@ class Outbox:
     channel: ChannelName = "email"
     idempotent: bool = True
     lanes: int = 1
+    seconds: float = 1.0
 
     def deliver(self, message: Message, /, *, now: datetime) -> Answer:
         """Writes the whole file or none."""

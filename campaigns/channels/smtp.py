@@ -62,7 +62,7 @@ class Smtp:
 
         seconds: the longest that a call lasts. trust: whose certificates; the system's by default.
         """
-        self._server, self._sender, self.lanes, self._seconds = server, sender, lanes, seconds
+        self._server, self._sender, self.lanes, self.seconds = server, sender, lanes, seconds
         self._bounces = parseaddr(bounces or sender)[1]
         self._trust = trust or ssl.create_default_context()
         self._idle: deque[smtplib.SMTP] = deque()
@@ -72,7 +72,7 @@ class Smtp:
         if not message.to.isascii():
             return Answer(Delivery.REJECTED, "the address is not plain ASCII")
         mail = email(message, sender=self._sender, now=now).as_bytes()
-        until = time.monotonic() + self._seconds
+        until = time.monotonic() + self.seconds
         kept = self._kept()
         answer = None if kept is None else self._hand_over(kept, message.to, mail, until)
         if answer is not None:

@@ -72,7 +72,7 @@ class Webhook:
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._secure = parts.scheme == "https"
         self._channel, self._secrets = channel, secrets
-        self.idempotent, self.lanes, self._seconds = idempotent, lanes, seconds
+        self.idempotent, self.lanes, self.seconds = idempotent, lanes, seconds
         self._trust = trust or ssl.create_default_context()
         self._idle: deque[tuple[HTTPConnection, float]] = deque()
 
@@ -84,7 +84,7 @@ class Webhook:
             "Idempotency-Key": message.send_id,
             "User-Agent": "guesslike",
         }
-        until = time.monotonic() + self._seconds
+        until = time.monotonic() + self.seconds
         line = self._fresh() or self._connect(until)
         if isinstance(line, Answer):
             return line
@@ -118,9 +118,9 @@ class Webhook:
 
     def _connect(self, until: float) -> HTTPConnection | Answer:
         line = (
-            HTTPSConnection(self._host, self._port, timeout=self._seconds, context=self._trust)
+            HTTPSConnection(self._host, self._port, timeout=self.seconds, context=self._trust)
             if self._secure
-            else HTTPConnection(self._host, self._port, timeout=self._seconds)
+            else HTTPConnection(self._host, self._port, timeout=self.seconds)
         )
         line.auto_open = 0  # a line that was cut stays cut
         try:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Event
 
 from campaigns.channels.contract import Answer, Channel, Delivery
@@ -28,6 +28,7 @@ class Lanes:
 
     def __init__(self, channel: Channel, now: Callable[[], datetime]) -> None:
         self._channel, self._now = channel, now
+        self._longest = timedelta(seconds=channel.seconds)
         self._pool = ThreadPoolExecutor(channel.lanes) if channel.lanes > 1 else None
 
     def call(self, calls: Sequence[Call]) -> Ended:
@@ -49,8 +50,8 @@ class Lanes:
 
     def _call(self, one: Call, ended: Ended, stop: Event) -> None:
         claimed, message = one
-        # A sender that was suspended must not wake up and call on an old claim.
-        if stop.is_set() or self._now() >= claimed.until:
+        # Killed in a call, nobody tells when it ended: so it has to end while its slot lasts.
+        if stop.is_set() or self._now() + self._longest > claimed.until:
             return
         try:
             answer = self._channel.deliver(message, now=self._now())

@@ -41,6 +41,7 @@ class Scripted:
 
     idempotent = False
     lanes = 1
+    seconds = 0.0
 
     def __init__(self, clock, *script, before=None):
         self.clock, self.script, self.before = clock, list(script), before

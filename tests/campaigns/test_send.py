@@ -55,13 +55,16 @@ class Faulty:
     script: list[object]
     idempotent: bool = False
     lanes: int = 1
+    seconds: float = 0.0
     calls: list[str] = field(default_factory=list)
     after: Clock | None = None
+    lasting: float = 3600
+    """seconds that each call takes of that clock"""
 
     def deliver(self, message, /, *, now):
         self.calls.append(message.to)
         if self.after is not None:
-            self.after.turn(hours=1)
+            self.after.turn(seconds=self.lasting)
         answer = self.script.pop(0) if self.script else Delivery.ACCEPTED
         if isinstance(answer, Exception):
             raise answer
@@ -245,6 +248,14 @@ def test_a_sender_that_overslept_its_claim_does_not_call(shop, plan, clock):
     assert breaches(shop) == ()
 
 
+def test_no_call_begins_that_could_outlast_its_slot(shop, plan, clock):
+    channel = Faulty([], after=clock, seconds=30, lasting=20)
+    report = send_by(shop, plan, channel)
+    # Slots of a minute: calls begin at 0 and 20 seconds, and at 40 one might end at 70.
+    assert (report.made, report.waiting) == ({"accepted": 2}, 5)
+    assert breaches(shop) == ()
+
+
 def test_a_budget_spent_elsewhere_meanwhile_is_not_overspent(shop, clock):
     plan = plan_campaign(shop, definition(budget=1.0))[0]
     # m1 takes the free coupon; 1.00 pays two at 0.50.
@@ -322,6 +333,7 @@ class Watched:
 
     idempotent: bool = False
     lanes: int = 1
+    seconds: float = 0.0
     calls: dict[str, datetime] = field(default_factory=dict)
 
     def deliver(self, message, /, *, now):
