@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from campaigns.ledger.asked import NUMBER, TEXT, asked, packed
 
@@ -64,22 +64,14 @@ def purses(campaign: str, coupon: str, cost: int, reserved: int = 0) -> list[Par
     return parts
 
 
-def take(connection: Connection, parts: Sequence[Part]) -> str | None:
-    """Takes the parts one by one; the reason of the first that a purse does not hold."""
-    for reason, name, n in parts:
-        if connection.execute(_TAKE, {"purse": name, "n": n}).first() is None:
-            return reason
-    return None
-
-
 def put_back(connection: Connection, parts: Sequence[Part]) -> None:
-    """The counterpart of `take`, for what one or more sends or redemptions took."""
+    """What one or more sends or redemptions took."""
     _add(connection, {name: -n for name, n in _sums(parts).items()})
 
 
 @dataclass(slots=True)
 class Open:
-    """What purses hold while a claim's transaction hands it out; `close` takes it from them."""
+    """What purses hold while a transaction hands it out; `close` takes it from them."""
 
     left: dict[str, int]
     """of purses that exist and are live"""
@@ -95,7 +87,7 @@ class Open:
     def take(self, parts: Sequence[Part]) -> str | None:
         """All parts or none; the reason of the first that a purse does not hold."""
         for reason, name, n in parts:
-            if self.left.get(name, -1) < n:
+            if name not in self.left or self.left[name] < n:
                 return reason
         for _, name, n in parts:
             self.left[name] -= n
@@ -123,10 +115,6 @@ def _add(connection: Connection, changes: Mapping[str, int]) -> None:
         )
 
 
-_TAKE = text(
-    "UPDATE purse SET used = used + :n"
-    " WHERE purse = :purse AND live = 1 AND used + :n <= cap RETURNING used"
-)
 _ADD = """
 UPDATE purse SET used = used + (SELECT a.n FROM asked a WHERE a.purse = purse.purse)
 WHERE purse IN (SELECT purse FROM asked)

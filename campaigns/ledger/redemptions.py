@@ -16,13 +16,13 @@ from campaigns.instants import from_micros, to_micros
 from campaigns.ledger.ledger import Ledger, wait_for_claims
 from campaigns.ledger.plans import UNLIMITED
 from campaigns.ledger.purses import (
+    Open,
     coupon_purse,
     discount_purse,
     put_back,
     redeemed_purse,
     redemption_purses,
 )
-from campaigns.ledger.purses import take as take_purses
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +106,15 @@ def redeem(
         if isinstance(right, Refused):
             return right
         _open_purses(connection, use.coupon_id, right.campaign, limit)
-        step = connection.begin_nested()
-        more = max(0, use.discount - right.reserved)
-        broke = take_purses(connection, redemption_purses(right.campaign, use.coupon_id, more))
+        # What was reserved is taken already: only what the discount is more, or less, counts.
+        parts = redemption_purses(right.campaign, use.coupon_id, use.discount - right.reserved)
+        purses = Open.of(connection, [name for _, name, _ in parts])
+        broke = purses.take(parts)
         if broke is not None:
-            step.rollback()
             return Refused(broke)
-        _unreserve(connection, right, use.discount)
+        purses.close(connection)
+        if right.reserved:
+            connection.execute(_UNRESERVE, {"send_id": right.send_id})
         connection.execute(
             _INSERT,
             {
@@ -128,7 +130,6 @@ def redeem(
                 "reserved": right.reserved,
             },
         )
-        step.commit()
     return Redemption(
         use.order_id, use.coupon_id, right.campaign, use.code, use.discount, use.at, True
     )
@@ -209,15 +210,6 @@ def _right_of_code(connection: Connection, code: str, person: str | None) -> _Ri
     if row.used:
         return Refused("already_used")
     return _Right(row.person, row.send_id, row.campaign, row.reserved)
-
-
-def _unreserve(connection: Connection, right: _Right, discount: int) -> None:
-    """What was reserved is taken now, or free for others."""
-    if right.campaign is None or not right.reserved:
-        return
-    connection.execute(_UNRESERVE, {"send_id": right.send_id})
-    rest = max(0, right.reserved - discount)
-    put_back(connection, [("discount_budget", discount_purse(right.campaign), rest)])
 
 
 def _open_purses(
