@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from campaigns.choices import Eligible, Table, table_of
 from campaigns.definition import Campaign
 from campaigns.instants import to_micros, words
+from campaigns.ledger.assigning import assign_arms
 from campaigns.ledger.consent import Standing, standings
 from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger
-from campaigns.ledger.plans import assign_arms, sent_already
+from campaigns.ledger.plans import sent_already
 from campaigns.offers import OfferSource
 from campaigns.policy.cap import Cap
 from campaigns.scheduled import Slot, scheduled

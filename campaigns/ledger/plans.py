@@ -1,10 +1,10 @@
-"""Which plan is live, what its rows came to, who is held out, and what may be spent."""
+"""Which plan is live, what its rows came to, and what may be spent."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Table, bindparam, insert, select, text
+from sqlalchemy import Connection, bindparam, insert, select, text
 
 from campaigns.instants import to_micros
 from campaigns.ledger import tables
@@ -14,7 +14,6 @@ from campaigns.ledger.events import record_event
 from campaigns.ledger.ledger import Ledger, wait_for_claims
 from campaigns.ledger.purses import coupon_purse, redeemed_purse
 from recsys.errors import LedgerError
-from recsys.ids import unit_interval
 
 UNLIMITED = 2**62
 _ROWS_A_STATEMENT = 5_000
@@ -28,64 +27,6 @@ class Registered:
     occasion: str
     campaign: str
     state: str
-
-
-def assign_arms(
-    ledger: Ledger,
-    campaign: str,
-    *,
-    share: float,
-    people: Sequence[tuple[str, str]],
-    now: datetime,
-    keep: bool = True,
-) -> list[bool]:
-    """True where a (person, contact) is held out of the campaign.
-
-    The unit is the contact point first seen with the person, so people who share one share the
-    arm; who has an arm keeps it for as long as the share stays the same. A new share is a new
-    epoch. Without `keep` the arms are only looked at.
-    """
-    with ledger.writing() as connection:
-        wait_for_claims(connection)
-        epoch = _epoch(connection, campaign, share=share, at=to_micros(now))
-        known = connection.execute(
-            select(tables.assignment.c.person, tables.assignment.c.contact, tables.assignment.c.arm)
-            .where(tables.assignment.c.campaign == campaign, tables.assignment.c.epoch == epoch)
-        ).all()  # fmt: skip
-        by_person = {row.person: row.arm for row in known}
-        by_contact = {row.contact: row.arm for row in known}
-        common = {"campaign": campaign, "epoch": epoch, "assigned_at": to_micros(now)}
-        arms, new = [], []
-        for person, contact in people:
-            arm = by_person.get(person) or by_contact.get(contact)
-            if arm is None:
-                below = unit_interval(f"holdout/{campaign}/{epoch}", contact) < share
-                arm = "holdout" if below else "treat"
-            arms.append(arm == "holdout" or by_contact.get(contact) == "holdout")
-            if person not in by_person:
-                by_person[person] = by_contact[contact] = arm
-                new.append({"person": person, "contact": contact, "arm": arm} | common)
-        if keep:
-            _insert(connection, tables.assignment, new)
-        else:
-            connection.rollback()
-    return arms
-
-
-def _epoch(connection: Connection, campaign: str, *, share: float, at: int) -> int:
-    last = connection.execute(
-        text("SELECT epoch, share FROM holdout_epoch WHERE campaign = :c ORDER BY epoch DESC"),
-        {"c": campaign},
-    ).first()
-    if last is not None and float(last.share) == share:
-        return int(last.epoch)
-    epoch = 1 if last is None else int(last.epoch) + 1
-    connection.execute(
-        insert(tables.holdout_epoch).values(
-            campaign=campaign, epoch=epoch, share=repr(share), started_at=at
-        )
-    )
-    return epoch
 
 
 def left(ledger: Ledger, limits: Mapping[str, int]) -> dict[str, int]:
@@ -200,7 +141,8 @@ def register(
              "at": at}
             for key, reason in skipped.items()
         ]  # fmt: skip
-        _insert(connection, tables.outcome, rows)
+        if rows:
+            connection.execute(insert(tables.outcome), rows)
         record_event(connection, plan.plan_id, "planned", actor=by, at=at)
     return True
 
@@ -342,8 +284,3 @@ def finish(ledger: Ledger, plan_id: str, *, retries: bool) -> bool:
             {"p": plan_id},
         ).first()
     return row is not None
-
-
-def _insert(connection: Connection, table: Table, rows: list[dict[str, object]]) -> None:
-    for start in range(0, len(rows), _ROWS_A_STATEMENT):
-        connection.execute(insert(table), rows[start : start + _ROWS_A_STATEMENT])

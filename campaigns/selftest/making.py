@@ -10,9 +10,9 @@ import polars as pl
 
 from campaigns.account import Account
 from campaigns.definition import Campaign
+from campaigns.ledger.assigning import assign_arms
 from campaigns.ledger.identity import CHANNELS
 from campaigns.ledger.ledger import Ledger
-from campaigns.ledger.plans import assign_arms
 from campaigns.message import whole
 from campaigns.plan import (
     SCHEMA,

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import text
 
 from campaigns.instants import DAY, SECOND, to_micros
+from campaigns.ledger.assigning import assign_arms
 from campaigns.ledger.consent import Statement, record, suppress
-from campaigns.ledger.plans import assign_arms
 from campaigns.run import plan_campaign, send_plan
 from campaigns.verify import verify
 from tests.campaigns.kit import NOW, Clock, composition, definition

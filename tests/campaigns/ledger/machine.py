@@ -15,6 +15,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from campaigns.ledger.assigning import assign_arms
 from campaigns.ledger.calls import Claimed
 from campaigns.ledger.consent import Statement, record, suppress
 from campaigns.ledger.contacts import Contact, add_contacts
@@ -26,7 +27,6 @@ from campaigns.ledger.merging import merge
 from campaigns.ledger.plans import (
     UNLIMITED,
     Registered,
-    assign_arms,
     close_rows,
     finish,
     register,

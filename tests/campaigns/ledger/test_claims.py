@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from campaigns.instants import from_micros, to_micros
+from campaigns.ledger.assigning import assign_arms
 from campaigns.ledger.calls import Claimed, Declined
 from campaigns.ledger.claims import claim, reclaim
 from campaigns.ledger.consent import Statement, record, suppress
 from campaigns.ledger.ledger import Ledger, wake
-from campaigns.ledger.plans import assign_arms, close_rows, outcomes
+from campaigns.ledger.plans import close_rows, outcomes
 from campaigns.ledger.settling import Ends, give_back, settle
 from campaigns.policy.quiet_hours import USUAL, QuietHours
 from campaigns.verify import verify

@@ -7,11 +7,11 @@ import pytest
 
 from campaigns.instants import to_micros
 from campaigns.ledger import dataset_tables as module
+from campaigns.ledger.assigning import assign_arms
 from campaigns.ledger.claims import Claimed, claim
 from campaigns.ledger.dataset_tables import dataset_tables
 from campaigns.ledger.erasing import erase
 from campaigns.ledger.ledger import Ledger, open_ledger
-from campaigns.ledger.plans import assign_arms
 from campaigns.ledger.redemptions import Use, redeem, reverse
 from campaigns.ledger.settling import Ends, settle
 from recsys.errors import LedgerError

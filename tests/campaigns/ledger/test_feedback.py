@@ -8,12 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from campaigns.ledger.assigning import assign_arms
 from campaigns.ledger.claims import claim
 from campaigns.ledger.codes import add_codes
 from campaigns.ledger.feedback import UNDELIVERED, Feedback, hear, rates
 from campaigns.ledger.holdings import holding
 from campaigns.ledger.ledger import wake
-from campaigns.ledger.plans import UNLIMITED, assign_arms
+from campaigns.ledger.plans import UNLIMITED
 from campaigns.ledger.purses import discount_purse
 from campaigns.ledger.redemptions import Use, redeem, reverse
 from campaigns.ledger.settling import Ends, give_back, settle

@@ -9,13 +9,13 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from campaigns.cli import app
+from campaigns.ledger.assigning import assign_arms
 from campaigns.ledger.calls import Claimed
 from campaigns.ledger.claims import claim
 from campaigns.ledger.consent import Statement, record, standings, suppress
 from campaigns.ledger.erasing import erase
 from campaigns.ledger.ledger import wake
 from campaigns.ledger.merging import merge
-from campaigns.ledger.plans import assign_arms
 from campaigns.ledger.settling import Ends, settle
 from campaigns.verify import verify
 from campaigns.ways_in.merges import import_merges, merge_members
