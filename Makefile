@@ -26,13 +26,10 @@ setup: $(READY) ## make .venv with everything that the chores below need
 demo: $(READY) ## a real shop's year, from import to a sent campaign and a page (ARGS=--no-serve: no page)
 	$(RUN)/guesslike demo $(ARGS)
 
-# Three processes where nothing else is asked for: none holds the models and compiled code of another.
 test: $(READY) ## every test but the soaks, quick ones first
 	@command -v redis-server >/dev/null || echo "Redis is not installed: its tests are skipped. To run them: apt install redis-server"
 	@command -v chromium >/dev/null || echo "Chromium is not installed: the shop page's tests are skipped. To run them: apt install chromium"
-	$(RUN)/python -m pytest -r fEs $(or $(ARGS),--ignore=tests/campaigns)
-	$(if $(ARGS),,$(RUN)/python -m pytest -r fEs tests/campaigns/allocation)
-	$(if $(ARGS),,$(RUN)/python -m pytest -r fEs tests/campaigns --ignore=tests/campaigns/allocation)
+	$(RUN)/python -m pytest -r fEs $(ARGS)
 
 soak: $(READY) ## the long proofs: kills, races, fuzzing
 	$(RUN)/python -m pytest -r fEs -m soak $(ARGS)

@@ -78,6 +78,8 @@ def settle(market: Market, price: Doubles, lots: Doubles, *, heat: float, bound:
         chosen[moving] = options.place[now]
         reach *= 4
     if excess > 0:
+        if not len(now):
+            return None  # nobody can be moved
         rng = np.random.default_rng(len(rows))
         if shake(options, now, choices, rules, use, price, weight, 0, RESCUES, rng) > 0:
             rescued = _rescue(options, now, market, use)

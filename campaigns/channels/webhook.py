@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import select
+import socket
 import ssl
 import time
 from collections import deque
@@ -111,7 +112,7 @@ class Webhook:
             except IndexError:  # another lane took it
                 return None
             young = time.monotonic() - since < _IDLE_SECONDS
-            if young and line.sock is not None and not select.select([line.sock], [], [], 0)[0]:
+            if young and line.sock is not None and not _has_spoken(line.sock):
                 return line
             line.close()
         return None
@@ -170,6 +171,13 @@ class Webhook:
         if 400 <= status < 500 and status not in _IN_DOUBT:
             return Answer(Delivery.REFUSED, reason)
         return Answer(Delivery.UNKNOWN, reason)
+
+
+def _has_spoken(sock: socket.socket) -> bool:
+    """Whether something waits to be read, or the other side closed it."""
+    poll = select.poll()  # select() takes no file numbers beyond 1,023
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def signed(send_id: str, body: bytes, secrets: Sequence[bytes], now: datetime) -> dict[str, str]:

@@ -64,6 +64,17 @@ def test_against_an_exact_solver(seed, discounts):
     assert plan.value >= 0.98 * best.bound - CLOSE
 
 
+def test_a_minimum_that_nobody_can_be_moved_for_is_told_as_out_of_reach():
+    one = problem(
+        [[np.nan], [np.nan], [5.5]], 0,
+        limits=[Limit("limit 0", 3, [0], amounts=[3])],
+        minimums=[Minimum("minimum 0", 1, [0]), Minimum("minimum 1", 2, [0])],
+    )  # fmt: skip
+    plan = one.solve()
+    assert (plan.value, one.offers(plan)) == (0.0, [-1, -1, -1])
+    assert "minimum 1" in {conflict.minimum for conflict in plan.conflicts}
+
+
 @SLOWLY
 @given(problems(), st.randoms(use_true_random=False))
 def test_the_order_of_the_members_changes_nothing(one, random):
