@@ -172,7 +172,7 @@ class Campaign(_Part):
     @property
     def digest(self) -> str:
         """Hash of the definition, template left out."""
-        unsaid = _unsaid(self, "shop_url", "utm")
+        unsaid = _unsaid(self, "shop_url", "utm", "coupon_budgets")
         return _digest(self.model_dump_json(exclude={"template", *unsaid}))
 
     def with_defaults(self, settings: CampaignSettings) -> "Campaign":
