@@ -6,8 +6,8 @@ from campaigns.ledger.tables import ADDED, FILLED, REMADE, SCHEMA_VERSION, VIEWS
 
 
 def create(connection: Connection) -> None:
-    """Every table and view, in a store that has none."""
-    metadata.create_all(connection)
+    """Every table and view, in a store that has none; a strange one by such a name is an error."""
+    metadata.create_all(connection, checkfirst=False)
     for view in VIEWS:
         connection.execute(text(view))
 
