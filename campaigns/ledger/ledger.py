@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from sqlalchemy import Connection, Engine, insert, inspect, select, text
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from campaigns.instants import DAY, SECOND, from_micros, to_micros, words
 from campaigns.ledger.identity import NORMALISER, Identity, make_key, read_key
@@ -227,8 +227,11 @@ def _create(connection: Connection, key_file: Path, *, clock: str, now: datetime
     identity = read_key(key_file)
     try:
         create(connection)
-    except (IntegrityError, ProgrammingError) as error:
-        raise LedgerError(f"The ledger's tables cannot be made here: {error.orig}") from error
+    except DatabaseError as error:
+        raise LedgerError(
+            f"The ledger's tables cannot be made here: {error.orig}. Name a database, or in "
+            "PostgreSQL a schema, that is the ledger's own and in which it may make tables"
+        ) from error
     told = {
         "schema_version": str(SCHEMA_VERSION),
         "key_fingerprint": identity.fingerprint,

@@ -136,8 +136,8 @@ def _sample(members: Rows, most: int, salt: str, shop: Shop) -> Rows:
 
 
 def _ranking(lessons: list[Lesson]) -> tuple[Floats, Floats]:
-    """The weights of redeeming a coupon, and those of having been given it; the latter are learned
-    from campaigns alone of which that is not known."""
+    """The weights of redeeming a coupon, and those of having been given it; only campaigns of which
+    that is not known teach the latter."""
     prior = _prior(PAIR, PRIOR)
     weights = fit.choice(
         [

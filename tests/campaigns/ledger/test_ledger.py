@@ -3,10 +3,11 @@ import stat
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, inspect, text
 
 from campaigns.ledger.claims import claim
 from campaigns.ledger.ledger import open_ledger, wake
+from campaigns.verify import verify
 from recsys.errors import LedgerError
 from tests.campaigns.kit import NOW, open_test_ledger
 
@@ -102,6 +103,20 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
     (tmp_path / "ledger.db").write_text("not a database, but long enough to be read as one" * 20)
     with pytest.raises(LedgerError, match="does not open"):
         open_test_ledger(f"sqlite:///{tmp_path}/ledger.db", tmp_path)
+
+
+def test_beside_strange_tables_of_such_names_nothing_is_made(ledger_url, tmp_path):
+    engine = create_engine(ledger_url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE plan (name TEXT)"))
+    with pytest.raises(LedgerError, match=r"(?s)plan.*already exists.*Name a database"):
+        open_test_ledger(ledger_url, tmp_path)
+    assert inspect(engine).get_table_names() == ["plan"]
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE plan"))
+    engine.dispose()
+    with open_test_ledger(ledger_url, tmp_path) as ledger:
+        assert verify(ledger).breaches == ()
 
 
 @pytest.mark.postgres
