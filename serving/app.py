@@ -183,6 +183,7 @@ def create_app(service: Service) -> FastAPI:
             app.state.unready = STOPPING
             await following.end(tasks)
             await impressions.write()
+            del live  # routes may be remembered elsewhere; what is open goes now
         finally:
             await feed.close()
 

@@ -1,5 +1,6 @@
 """One real process: when it opens its port, how it stops, and that it loses nothing on the way."""
 
+import gc
 import json
 import signal
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from recsys.model import Model
 from serving import process
 from serving.app import create_app
 from tests.command import Command
@@ -164,3 +166,21 @@ async def test_it_is_ready_from_the_first_list_to_the_order_to_stop(
             assert (await client.get("/readyz")).status_code == 200
         after = await client.get("/readyz")
     assert (after.status_code, after.json()["reason"]) == (503, process.STOPPING)
+
+
+@pytest.mark.anyio
+async def test_it_lets_go_of_its_models_when_it_stops(small_model: Path, tmp_path: Path) -> None:
+    """Each keeps some 50 files mapped, and the framework remembers routes that were asked."""
+    before = _open_models()
+    app = create_app(service(small_model, str(tmp_path / "feed.db")))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        async with app.router.lifespan_context(app):
+            assert (await client.get(RECOMMENDATIONS)).status_code == 200
+            assert _open_models() > before
+        assert _open_models() <= before
+
+
+def _open_models() -> int:
+    gc.collect()
+    return sum(isinstance(one, Model) for one in gc.get_objects())
