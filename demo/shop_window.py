@@ -33,7 +33,7 @@ def open_shop(
     check_address(at.settings.host, None)
     # a made-up shop's members are no secret, and its page has no server that could ask for tokens
     app = at.app(now, simulated=True, has_doors=False)
-    mount(app, models=at.models, now=now, shoppers=shoppers, currency="USD")
+    mount(app, now=now, shoppers=shoppers, currency="USD")
     with closing(_listen(at.settings.host, at.settings.port)) as listener:
         host, port = listener.getsockname()[:2]
         words.opened(console, f"http://{host}:{port}/", shoppers=len(shoppers))

@@ -178,12 +178,14 @@ def create_app(service: Service) -> FastAPI:
                 asyncio.create_task(impressions.follow()),
                 asyncio.create_task(together.follow(doors, feed)),
             ]
+            app.state.published = published
             app.state.unready = None
             yield
             app.state.unready = STOPPING
             await following.end(tasks)
             await impressions.write()
-            del live  # routes may be remembered elsewhere; what is open goes now
+            # routes may be remembered elsewhere; what is open goes now
+            del live, app.state.published
         finally:
             await feed.close()
 

@@ -7,12 +7,10 @@ from math import isnan
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, HTTPException, Query, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from recsys import artifact
 from recsys.model import Model
-from serving.models import open_current
 from serving.schemas import Id
 
 PAGE = Path(__file__).with_name("page")
@@ -47,14 +45,13 @@ class Shopper:
 def mount(
     app: FastAPI,
     *,
-    models: Path,
     now: Callable[[], datetime],
     shoppers: Sequence[Shopper],
     currency: str,
 ) -> None:
-    """Add the page at /shop/ and make / lead there. `currency` as in ISO 4217."""
+    """Add the page at /shop/ to the service, and make / lead there. `currency` as in ISO 4217.
+    What it shows is of the model that the service answers from."""
     files = {path.name: path.read_bytes() for path in PAGE.iterdir() if path.suffix in TYPES}
-    catalogue = _Catalogue(models)
     routes = APIRouter(include_in_schema=False)
 
     @routes.get("/")
@@ -62,9 +59,9 @@ def mount(
         return RedirectResponse("/shop/")
 
     @routes.get("/shop/members")
-    async def members() -> dict[str, Any]:
+    async def members(request: Request) -> dict[str, Any]:
         """Who can be picked, and what time the service has: events carry its clock."""
-        model = catalogue.model()
+        model = _published(request)
         return {
             "now": now().isoformat(),
             "currency": currency,
@@ -80,9 +77,11 @@ def mount(
         }
 
     @routes.get("/shop/products")
-    async def products(ids: Annotated[list[Id], Query(max_length=200)]) -> dict[str, Any]:
+    async def products(
+        request: Request, ids: Annotated[list[Id], Query(max_length=200)]
+    ) -> dict[str, Any]:
         """What is known of products by id; ids that the model lacks are left out."""
-        model = catalogue.model()
+        model = _published(request)
         rows = {one: row for one in ids if (row := model.products.row(one)) is not None}
         return {one: _facts(model, one, row) for one, row in rows.items()}
 
@@ -96,17 +95,9 @@ def mount(
     app.include_router(routes)
 
 
-class _Catalogue:
-    """The published model's texts; opened again when another is published."""
-
-    def __init__(self, models: Path) -> None:
-        self._models = models
-        self._model = open_current(models)
-
-    def model(self) -> Model:
-        if artifact.current(self._models) != self._model.version:
-            self._model = open_current(self._models)
-        return self._model
+def _published(request: Request) -> Model:
+    model: Model = request.app.state.published.ranker.model
+    return model
 
 
 def _facts(model: Model, product_id: str, row: int) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def address(small_model: Path, tmp_path: Path) -> Iterator[str]:
         Service(models, str(tmp_path / "feed.db"), ServingSettings(), TERMS, lambda: NOW)
     )
     shoppers = [Shopper(MEMBER, "sent a coupon", "c1"), Shopper(MEMBERS[5], "held out")]
-    mount(app, models=models, now=lambda: NOW, shoppers=shoppers, currency="EUR")
+    mount(app, now=lambda: NOW, shoppers=shoppers, currency="EUR")
     with running(app) as address:
         yield address
 

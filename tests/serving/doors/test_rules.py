@@ -29,8 +29,7 @@ def whole(small_model: Path) -> FastAPI:
     """All that one process answers: the service, the campaigns' pages, the demo's shop."""
     settings = composition.Settings(home=small_model)
     app = composition.serving_composition(settings).app(lambda: NOW, simulated=True)
-    models = small_model / "models"
-    mount(app, models=models, now=lambda: datetime.now(UTC), shoppers=[], currency="EUR")
+    mount(app, now=lambda: datetime.now(UTC), shoppers=[], currency="EUR")
     return app
 
 
