@@ -63,7 +63,7 @@ def mean_gain(market: Market) -> float:
     """What a member is worth on average where nothing has a price: the scale of all heats."""
     best = np.zeros(market.choices.members)
     tariff = market.tariff(np.zeros(len(market.rules.bound)))
-    market.each_block(lambda rows: best_worths(rows, market.choices, tariff, best))
+    market.each_row(lambda rows: best_worths(rows, market.choices, tariff, best))
     return float(best[market.rows].mean()) if len(market.rows) else 0.0
 
 

@@ -133,8 +133,9 @@ def draw(rows, choices, tariff, heat, lots, chosen):  # type: ignore[no-untyped-
         best = _weigh(row, choices, tariff, worth)
         nothing = np.exp(-best / heat)
         odds = nothing
+        least = best - FAINT * heat
         for at in range(size):
-            worth[at] = np.exp((worth[at] - best) / heat)
+            worth[at] = np.exp((worth[at] - best) / heat) if worth[at] > least else 0.0
             odds += worth[at]
         left = lots[row] * odds - nothing
         chosen[row] = -1

@@ -61,7 +61,7 @@ def settle(market: Market, price: Doubles, lots: Doubles, *, heat: float, bound:
     choices, rules, rows = market.choices, market.rules, market.rows
     tariff = market.tariff(price)
     chosen = np.full(choices.members, -1, np.int64)
-    market.each_block(lambda some: draw(some, choices, tariff, heat, lots, chosen))
+    market.each_row(lambda some: draw(some, choices, tariff, heat, lots, chosen))
     use, weight = np.zeros(len(price), np.int64), _weights(market, price)
     taken = chosen[rows]
     put_all(taken[taken >= 0], choices, rules, use, weight)
