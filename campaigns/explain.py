@@ -7,7 +7,6 @@ from campaigns.account import amount
 from campaigns.definition import Campaign
 from campaigns.instants import words
 from campaigns.ledger.consent import standings
-from campaigns.ledger.identity import send_id
 from campaigns.ledger.plans import outcomes
 from campaigns.offers import Offers, minor
 from campaigns.plan import Plan, read_definition
@@ -43,7 +42,7 @@ def explain_member(
     facts |= {key: row[key] for key in ("decision", "reason", "coupon_id", "expected_value", "arm")}
     with composition.open_ledger() as ledger:
         person = ledger.identity.person(member)
-        outcome = outcomes(ledger, plan.plan_id).get(send_id(plan.occasion, person))
+        outcome = outcomes(ledger, plan.plan_id).get(ledger.identity.send_id(plan.occasion, person))
         standing = standings(ledger, definition.channel).get(person)
     facts["basis"] = plan.account.basis
     facts["to_change"] = _BARRED.get(row["decision"])

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from campaigns.account import Account
 from campaigns.definition import Campaign
 from campaigns.files import sync_folder, write_whole
-from campaigns.ledger.identity import Identity, send_id
+from campaigns.ledger.identity import Identity
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.plans import UNLIMITED, Registered, live_plan, register
 from campaigns.ledger.purses import (
@@ -228,12 +228,12 @@ def in_order(members: Sequence[str], occasion: str, identity: Identity) -> list[
 
     What is sent together then lies together in the ledger's indexes, which spares the disk.
     """
-    return sorted(members, key=lambda member: send_id(occasion, identity.person(member)))
+    return sorted(members, key=lambda member: identity.send_id(occasion, identity.person(member)))
 
 
 def row_keys(plan: Plan, ledger: Ledger) -> list[str]:
     """Each row's send id, in the rows' order."""
     return [
-        send_id(plan.occasion, ledger.identity.person(member))
+        ledger.identity.send_id(plan.occasion, ledger.identity.person(member))
         for member in plan.rows["member_id"].to_list()
     ]

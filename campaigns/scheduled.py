@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.plans import live_plans, outcomes
 from campaigns.plan import read_plan
@@ -30,7 +29,7 @@ def scheduled(
     apart_from: occasions that are planned anew. A push whose window begins a gap from now or later
     takes no slot from one that is sent now. Who is held out of it waits for it like the others.
     """
-    found: dict[str, Slot] = {}
+    identity, found = ledger.identity, dict[str, Slot]()
     for registered in live_plans(ledger):
         if registered.occasion in apart_from:
             continue
@@ -48,7 +47,7 @@ def scheduled(
             if slot.starts_at >= now + gap or slot.ends_at <= now:
                 continue
             member = row["member_id"]
-            if send_id(plan.occasion, ledger.identity.person(member)) in done:
+            if identity.send_id(plan.occasion, identity.person(member)) in done:
                 continue
             if member not in found or slot.value > found[member].value:
                 found[member] = slot

@@ -13,7 +13,6 @@ from campaigns.definition import Campaign
 from campaigns.instants import to_micros, words
 from campaigns.ledger.assigning import assign_arms
 from campaigns.ledger.consent import Standing, standings
-from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.plans import sent_already
 from campaigns.offers import OfferSource
@@ -159,7 +158,7 @@ def _ask(
     campaign = one.campaign
     known = standings(ledger, campaign.channel)
     persons = [ledger.identity.person(member) for member in one.members]
-    keys = [send_id(campaign.occasion, person) for person in persons]
+    keys = [ledger.identity.send_id(campaign.occasion, person) for person in persons]
     sent = sent_already(ledger, keys)
     latest = to_micros(campaign.ends_at)
     barred: dict[str, tuple[str, str]] = {}

@@ -11,7 +11,6 @@ from campaigns.ledger.asked import NUMBER, TEXT, insert_rows
 from campaigns.ledger.calls import Claim, Claimed, Declined, FirstCall
 from campaigns.ledger.chains import LINK_COLUMNS, Link, last_link, link
 from campaigns.ledger.codes import some_codes, take_codes
-from campaigns.ledger.identity import send_id
 from campaigns.ledger.outcomes import record_outcomes
 from campaigns.ledger.purses import Open, Part, purses
 from campaigns.ledger.standing import barred, look_up
@@ -37,13 +36,18 @@ class Batch:
     """See `claims.claim`; the gate is held from before it is made until it is written."""
 
     def __init__(
-        self, connection: Connection, claims: Sequence[Claim], cap: Cap, at: int, until: int
+        self,
+        connection: Connection,
+        claims: Sequence[Claim],
+        keys: Sequence[str],
+        cap: Cap,
+        *,
+        span: tuple[int, int],
     ) -> None:
-        self.connection, self.claims, self.cap, self.at, self.until = (
-            connection, claims, cap, at, until,
-        )  # fmt: skip
-        self.ends = from_micros(until)
-        self.keys = [send_id(one.occasion, one.person) for one in claims]
+        """keys: the claims' send ids. span: of the calls, in microseconds."""
+        self.connection, self.claims, self.keys, self.cap = connection, claims, keys, cap
+        self.at, self.until = span
+        self.ends = from_micros(self.until)
         self.taken: dict[str, _Taken] = {}
         self.last: dict[tuple[str, str], Link] = {}
         """the link that this transaction adds to each chain"""

@@ -1,7 +1,6 @@
 """The chain of pushes of one person, and of one contact point: each link names the one before."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
@@ -11,8 +10,7 @@ from campaigns.policy.cap import Cap
 from campaigns.policy.weeks import first_free, week_of
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A push in a chain; instants in microseconds."""
 
     seq: int
@@ -84,4 +82,4 @@ def link(last: Link | None, *, cap: Cap, at: int, zone: str | None, week: int) -
     )
     here = week_of(start, zone, default_zone=cap.zone)
     there = week_of(from_micros(at), before, default_zone=cap.zone)
-    return replace(made, gap=LEAST_GAP, here=here, there=there), min(rolling, free)
+    return made._replace(gap=LEAST_GAP, here=here, there=there), min(rolling, free)

@@ -15,7 +15,6 @@ from campaigns.ledger.batch import Batch
 from campaigns.ledger.calls import Claim, Claimed, Declined
 from campaigns.ledger.chains import FOLLOWED
 from campaigns.ledger.codes import code_of, some_codes, take_codes
-from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger, pass_gate
 from campaigns.ledger.settling import Ends, write_ends
 from campaigns.ledger.standing import barred, look_up
@@ -39,12 +38,13 @@ def claim(
     `ends`: earlier calls of this sender that are settled with it. LedgerError when the gate is
     shut; then nothing is taken, and nothing settled.
     """
+    keys = [ledger.identity.send_id(one.occasion, one.person) for one in claims]
     with ledger.writing() as connection:
         pass_gate(connection, ledger, to_micros(now))
         write_ends(connection, ends)
         if not claims:
             return []
-        batch = Batch(connection, claims, cap, to_micros(now), to_micros(until))
+        batch = Batch(connection, claims, keys, cap, span=(to_micros(now), to_micros(until)))
         answers = batch.answer(quiet.first_calls(now, until - now))
         batch.write()
     return answers
@@ -60,7 +60,7 @@ def reclaim(
     and quiet hours are looked up again.
     """
     at, end = to_micros(now), to_micros(until)
-    key = send_id(one.occasion, one.person)
+    key = ledger.identity.send_id(one.occasion, one.person)
     with ledger.writing() as connection:
         pass_gate(connection, ledger, at)
         row = look_up(connection, [one], [key])[0]

@@ -30,6 +30,9 @@ class Identity:
     """The ledger's secret key and what is derived from it."""
 
     key: bytes
+    side_by_side: bool = True
+    """whether one occasion's send ids lie together, in the order of its persons; in a ledger from
+    before version 4 they keep the places that they have"""
 
     @property
     def fingerprint(self) -> str:
@@ -43,6 +46,13 @@ class Identity:
     def contact(self, channel: str, address: str) -> str:
         """One contact point, whoever shares it; the address is normalised first."""
         return self._hash("contact", f"{channel}\x00{normalise(channel, address)}")
+
+    def send_id(self, occasion: str, person: str) -> str:
+        """Of the occasion, not of a plan's content: planning again cannot send again."""
+        own = _digest(f"{occasion}\x00{person}")
+        if not self.side_by_side:
+            return own[:32]
+        return _digest(occasion)[:8] + person[:8] + own[:16]
 
     def token(self, send_id: str) -> str:
         """What an unsubscribe link carries: opaque, and only we can make it."""
@@ -80,9 +90,8 @@ def normalise(channel: str, address: str) -> str:
     return plain
 
 
-def send_id(occasion: str, person: str) -> str:
-    """Of the occasion, not of a plan's content: planning again cannot send again."""
-    return hashlib.sha256(f"{occasion}\x00{person}".encode()).hexdigest()[:32]
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def make_key(path: Path) -> None:

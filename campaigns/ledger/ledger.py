@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,8 @@ from recsys.errors import LedgerError, StaleInstantError
 from recsys.ids import stable_hash
 
 _SYSTEM = "system"
+_SEND_IDS, _SIDE_BY_SIDE = "send_ids", "side by side"
+"""what `meta` says of a ledger since version 4; an older one says nothing"""
 _PASSED = "passed"
 """under which a connection keeps the instant that its transaction passed the gate with"""
 PAST = "epoch "
@@ -237,6 +239,7 @@ def _create(connection: Connection, key_file: Path, *, clock: str, now: datetime
         "key_fingerprint": identity.fingerprint,
         "normaliser": str(NORMALISER),
         "clock": clock,
+        _SEND_IDS: _SIDE_BY_SIDE,
     }
     connection.execute(insert(meta), [{"name": k, "value": v} for k, v in told.items()])
     born = to_micros(now)
@@ -272,4 +275,4 @@ def _recognise(connection: Connection, key_file: Path, *, clock: str | None) -> 
         )
     if version < SCHEMA_VERSION:
         migrate(connection, version)
-    return identity
+    return replace(identity, side_by_side=told.get(_SEND_IDS) == _SIDE_BY_SIDE)

@@ -15,7 +15,7 @@ def create(connection: Connection) -> None:
 def migrate(connection: Connection, version: int) -> None:
     """What the versions after this one brought, in the transaction that opens the ledger."""
     for step in range(version + 1, SCHEMA_VERSION + 1):
-        metadata.create_all(connection, tables=ADDED[step])
+        metadata.create_all(connection, tables=ADDED.get(step, []))
         for table in REMADE.get(step, []):
             _remake(connection, table)
     told = update(meta).where(meta.c.name == "schema_version")

@@ -29,7 +29,8 @@ def look_up(connection: Connection, claims: Sequence[Claim], keys: Sequence[str]
             for one, key in zip(claims, keys, strict=True)
         ]
     )  # fmt: skip
-    return list(connection.execute(asked(connection, _COLUMNS, _LOOK_UP), {"rows": rows}))
+    found = connection.execute(asked(connection, _COLUMNS, _LOOK_UP), {"rows": rows})
+    return list(found.all())
 
 
 def barred(row: Row[Any], one: Claim) -> str | None:

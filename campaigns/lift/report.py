@@ -92,7 +92,7 @@ def _known(
     arms = read_arms(ledger, name)
     return _Known(
         arms,
-        planned(arms, still_open),
+        planned(arms, still_open, ledger.identity),
         member_ids(arms),
         composition.dataset(),
         settings.margin_rate if margin_rate is None else margin_rate,

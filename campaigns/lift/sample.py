@@ -12,7 +12,7 @@ import polars as pl
 
 from campaigns.instants import to_micros
 from campaigns.ledger.arms import Arms
-from campaigns.ledger.identity import send_id
+from campaigns.ledger.identity import Identity
 
 TEXT, NUMBER = pl.String(), pl.Int64()
 _PEOPLE = {
@@ -40,7 +40,7 @@ def frame(rows: Sequence[tuple[object, ...]], **columns: pl.DataType) -> pl.Data
     return pl.DataFrame(rows, columns, orient="row")
 
 
-def planned(arms: Arms, still_open: Iterable[tuple[str, str]]) -> pl.DataFrame:
+def planned(arms: Arms, still_open: Iterable[tuple[str, str]], identity: Identity) -> pl.DataFrame:
     """One row for each occasion and person that was planned for. Columns: see _PEOPLE.
 
     still_open: plan id and send id of live plans' rows that have no outcome yet. A plan that was
@@ -59,7 +59,7 @@ def planned(arms: Arms, still_open: Iterable[tuple[str, str]]) -> pl.DataFrame:
     rows = rows.join(plans, on="plan_id")
     assigned = frame(arms.assigned, epoch=NUMBER, person=TEXT, cluster=TEXT, arm=TEXT)
     return (
-        rows.join(_named(rows, arms), on="send_id")
+        rows.join(_named(rows, arms, identity), on="send_id")
         .join(assigned, on=["epoch", "person"])
         .join(claims, on="send_id", how="left")
         .join(_windows(rows["occasion"].unique()), on="occasion")
@@ -74,7 +74,7 @@ def planned(arms: Arms, still_open: Iterable[tuple[str, str]]) -> pl.DataFrame:
     )
 
 
-def _named(rows: pl.DataFrame, arms: Arms) -> pl.DataFrame:
+def _named(rows: pl.DataFrame, arms: Arms, identity: Identity) -> pl.DataFrame:
     """Whose send ids they are. Claims say so; of other rows the ledger has the send id alone, so
     everyone's is made again for their occasion."""
     found = {key: person for _, key, person, *_ in arms.claims}
@@ -83,7 +83,7 @@ def _named(rows: pl.DataFrame, arms: Arms) -> pl.DataFrame:
     for (occasion,), some in unclaimed.group_by("occasion"):
         wanted = set(some["send_id"].to_list())
         for person in people:
-            key = send_id(str(occasion), person)
+            key = identity.send_id(str(occasion), person)
             if key in wanted:
                 found[key] = person
     return frame(list(found.items()), send_id=TEXT, person=TEXT)

@@ -8,7 +8,6 @@ import polars as pl
 
 from campaigns.instants import to_micros
 from campaigns.ledger.calls import Claim, Claimed
-from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger
 from campaigns.ledger.remainder import Left, rows_left
 from campaigns.plan import Plan
@@ -57,8 +56,9 @@ def remainder(plan: Plan, ledger: Ledger, rows: pl.DataFrame, *, reserving: bool
     if rows.is_empty():
         return []
     facts = rows.to_dicts()
-    people = [ledger.identity.person(row["member_id"]) for row in facts]
-    keys = [send_id(plan.occasion, person) for person in people]
+    identity = ledger.identity
+    people = [identity.person(row["member_id"]) for row in facts]
+    keys = [identity.send_id(plan.occasion, person) for person in people]
     pairs = list(zip(people, keys, strict=True))
     found = rows_left(ledger, plan.plan_id, facts[0]["channel"], pairs)
     return [

@@ -29,13 +29,14 @@ from campaigns.ledger.tables.sends import (
     token,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 ADDED: dict[int, list[Table]] = {
     2: [pool, code, redemption],
     3: [token, rate, plan_event, missed, feedback, opt_in, merge],
 }
-"""the tables that each version of the schema brought; the first brought the others"""
+"""the tables that versions of the schema brought; the first brought the others, and the fourth
+other send ids"""
 
 REMADE: dict[int, list[Table]] = {3: [plan, send, redemption]}
 """those that it changed"""

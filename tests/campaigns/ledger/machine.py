@@ -21,7 +21,6 @@ from campaigns.ledger.consent import Statement, record, suppress
 from campaigns.ledger.contacts import Contact, add_contacts
 from campaigns.ledger.control import cancel, pause, resume
 from campaigns.ledger.erasing import erase
-from campaigns.ledger.identity import send_id
 from campaigns.ledger.ledger import Ledger, wake
 from campaigns.ledger.merging import merge
 from campaigns.ledger.plans import (
@@ -104,7 +103,7 @@ class Shop(RuleBasedStateMachine):
         return self.ledger.identity.contact(channel, address)
 
     def key_of(self, plan: Plan, member: str) -> str:
-        return send_id(plan.occasion, self.person(member))
+        return self.ledger.identity.send_id(plan.occasion, self.person(member))
 
     def a_plan(self, place: int) -> Plan:
         plans = list(self.model.plans.values())

@@ -70,3 +70,15 @@ def test_ledgers_of_before_still_know_their_contact_points():
     assert key.contact("email", "\u212aelvin@example.invalid") == (
         "69896314c3502aa162cd0bec55d634fb"  # a Kelvin sign
     )
+
+
+@given(st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=20, unique=True))
+def test_an_occasions_send_ids_lie_together_in_the_order_of_its_persons(members):
+    key = Identity(b"k" * 32)
+    persons = sorted(key.person(member) for member in members)
+    ids = {day: [key.send_id(f"spring@{day}", one) for one in persons] for day in ("1", "2")}
+    for some in ids.values():
+        assert some == sorted(set(some))
+        assert all(re.fullmatch(r"[0-9a-f]{32}", one) for one in some)
+    in_all = sorted(ids["1"] + ids["2"])
+    assert in_all in (ids["1"] + ids["2"], ids["2"] + ids["1"])

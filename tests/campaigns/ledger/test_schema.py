@@ -79,3 +79,14 @@ def test_what_version_2_becomes_refuses_what_a_new_ledger_refuses(ledger_url, tm
         ledger.writing() as connection,
     ):
         connection.execute(text("UPDATE send SET at = at - 1 WHERE send_id = 's7'"))
+
+
+def test_a_ledger_from_before_version_4_keeps_its_send_ids(ledger_url, tmp_path):
+    with open_test_ledger(ledger_url, tmp_path) as ledger, ledger.writing() as connection:
+        connection.execute(text("DELETE FROM meta WHERE name = 'send_ids'"))
+        connection.execute(text("UPDATE meta SET value = '3' WHERE name = 'schema_version'"))
+    for _ in range(2):  # by the migration, and ever after
+        with open_test_ledger(ledger_url, tmp_path) as ledger:
+            assert ledger.identity.send_id("spring@1", "ann") == (
+                "eab48e7cd921442837768193b01b9714"  # as version 3 made it
+            )

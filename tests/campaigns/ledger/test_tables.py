@@ -155,7 +155,7 @@ def test_the_chains_own_keys_are_named_as_the_forgeries_expect():
     named = {c.name for t in metadata.tables.values() for c in t.constraints if c.name}
     indexes = {i.name for t in metadata.tables.values() for i in t.indexes if isinstance(i, Index)}
     assert set(ALL) <= named | indexes
-    assert tables.SCHEMA_VERSION == 3
+    assert tables.SCHEMA_VERSION == 4
 
 
 def test_a_second_week_is_no_forgery(ledger):
