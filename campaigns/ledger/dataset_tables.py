@@ -14,7 +14,7 @@ _NAMES = """WITH names AS (
 _PUSHES = f"""{_NAMES}
 SELECT s.at AS sent_at, n.member_id, s.campaign AS campaign_id, s.coupon AS coupon_id, s.channel
 FROM send s JOIN names n ON n.person = s.person
-WHERE s.ghost = 0 AND s.state IN ('accepted', 'unknown')"""
+WHERE s.ghost = 0 AND s.state IN ('accepted', 'unknown') AND s.released = 0"""
 
 _REDEMPTIONS = f"""{_NAMES}
 SELECT r.at AS redeemed_at, n.member_id, r.coupon AS coupon_id, r.campaign AS campaign_id,
@@ -47,8 +47,8 @@ _AT_A_TIME = 50_000
 
 
 def dataset_tables(ledger: Ledger) -> dict[str, pl.DataFrame]:
-    """By table: pushes that were accepted or may have been, redemptions that stand, and the arms of
-    all whose push was drawn by lot; by time."""
+    """By table: pushes that were accepted or may have been and did not bounce, redemptions that
+    stand, and the arms of all whose push was drawn by lot; by time."""
     with ledger.reading() as connection:
         return {table: _read(connection, statement) for table, statement in _TABLES.items()}
 

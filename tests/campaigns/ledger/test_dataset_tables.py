@@ -11,6 +11,7 @@ from campaigns.ledger.assigning import assign_arms
 from campaigns.ledger.claims import Claimed, claim
 from campaigns.ledger.dataset_tables import dataset_tables
 from campaigns.ledger.erasing import erase
+from campaigns.ledger.feedback import Feedback, hear
 from campaigns.ledger.ledger import Ledger, open_ledger
 from campaigns.ledger.redemptions import Use, redeem, reverse
 from campaigns.ledger.settling import Ends, settle
@@ -32,8 +33,8 @@ def drawn(
     )
 
 
-def push(ledger: Ledger, held: dict[str, bool], state: str = "accepted") -> None:
-    """A plan's sends and ghosts."""
+def push(ledger: Ledger, held: dict[str, bool], state: str = "accepted") -> str:
+    """A plan's sends and ghosts; its occasion."""
     plan = live_plan(ledger, rows=len(held))
     claims = [
         a_claim(plan, consenting(ledger, member), ghost=ghost) for member, ghost in held.items()
@@ -44,6 +45,7 @@ def push(ledger: Ledger, held: dict[str, bool], state: str = "accepted") -> None
         if isinstance(one, Claimed) and not by.ghost
     ]  # fmt: skip
     assert settle(ledger, [Ends(sent, state, NOW + MINUTE)])
+    return plan.occasion
 
 
 @pytest.mark.parametrize("state", ["accepted", "unknown"])
@@ -63,6 +65,18 @@ def test_pushes_are_what_was_sent_and_arms_are_both(ledger: Ledger, state: str) 
     assert arms.select("at", "campaign_id", "coupon_id", "share", "epoch").unique().rows() == [
         (NOW, "24", "c1", "0.4", 1)
     ]
+
+
+def test_what_bounced_was_no_push_and_is_in_its_arm(ledger: Ledger) -> None:
+    held = drawn(ledger, PEOPLE)
+    occasion = push(ledger, held)
+    first = next(member for member in PEOPLE if not held[member])
+    key = ledger.identity.send_id(occasion, ledger.identity.person(first))
+    hear(ledger, "mail", [Feedback("e1", key, "bounced", NOW)], now=NOW)
+    told = dataset_tables(ledger)
+    assert first not in told["pushes"]["member_id"].to_list()
+    assert len(told["pushes"]) == list(held.values()).count(False) - 1
+    assert first in told["arms"]["member_id"].to_list()
 
 
 def test_many_are_read_in_parts(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
