@@ -70,13 +70,16 @@ class Market:
 
     def each_block(self, work: Callable[[Rows], Result]) -> list[Result]:
         """In order."""
-        if len(self.rows) <= SMALL:
-            return [work(self.rows)]
-        return list(self.threads.map(work, np.array_split(self.rows, BLOCKS)))
+        return self._spread(work, self.rows)
 
     def each_row(self, work: Callable[[Rows], None]) -> None:
         """For work on each row by itself: in the order of memory, which is twice as fast."""
-        list(self.threads.map(work, np.array_split(np.sort(self.rows), BLOCKS)))
+        self._spread(work, np.sort(self.rows))
+
+    def _spread(self, work: Callable[[Rows], Result], rows: Rows) -> list[Result]:
+        if len(rows) <= SMALL:
+            return [work(rows)]
+        return list(self.threads.map(work, np.array_split(rows, BLOCKS)))
 
     def soft(self, price: Doubles, heat: float) -> tuple[float, Doubles, Doubles]:
         """The smooth dual less its barrier, its slope and its curvature in the prices."""
@@ -120,9 +123,8 @@ def anneal(
     price = np.where(market.active, price, 0.0)
     if not len(on) or not len(market.rows):
         return price
-    bent, last_enough = _stiffness(market, gain)[on], ENOUGH
-    if len(market.rows) > SMALL:
-        last_enough = ENOUGH_OF_MANY
+    bent = _stiffness(market, gain)[on]
+    last_enough = ENOUGH if len(market.rows) <= SMALL else ENOUGH_OF_MANY
     idle, damping = np.zeros(len(on)), 1.0
     while True:
         dual, slope, curve = market.soft(price, heat)

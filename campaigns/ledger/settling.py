@@ -1,7 +1,7 @@
 """How a call ended: the first write after it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -27,23 +27,25 @@ class Ends:
     state: str
     at: datetime
     """when all of them had ended"""
+    settled: list[str] = field(default_factory=list)
+    """their send ids, once it is written; without those that another sender had settled before"""
 
 
 def settle(ledger: Ledger, ends: Sequence[Ends]) -> list[str]:
     """Records how calls ended, with their outcomes.
 
-    Returns the send ids that were still open; one that was settled before is left as it is. A slot
+    Returns the send ids that it settled; one that was settled before is left as it is. A slot
     whose call was made once moves to the call's real end, unless a later push counts from it.
     """
     if not any(one.calls for one in ends):
         return []
     with ledger.writing() as connection:
-        return write_ends(connection, ends)
+        write_ends(connection, ends)
+    return [key for one in ends for key in one.settled]
 
 
-def write_ends(connection: Connection, ends: Sequence[Ends]) -> list[str]:
+def write_ends(connection: Connection, ends: Sequence[Ends]) -> None:
     """`settle` in a transaction that does more."""
-    settled: list[str] = []
     for one in ends:
         if not one.calls:
             continue
@@ -54,8 +56,7 @@ def write_ends(connection: Connection, ends: Sequence[Ends]) -> list[str]:
         ).all()
         open_ones = [(row.plan_id, row.send_id) for row in rows]
         record_outcomes(connection, open_ones, outcome=one.state, reason=one.state, at=at)
-        settled += [key for _, key in open_ones]
-    return settled
+        one.settled[:] = [key for _, key in open_ones]
 
 
 def give_back(ledger: Ledger, done: Sequence[Claimed]) -> list[str]:

@@ -15,7 +15,7 @@ class SendReport:
 
     plan_id: str
     made: Counter[str] = field(default_factory=Counter)
-    """calls of this run by result"""
+    """calls of this run by result, without those that another sender had settled before"""
     outcomes: Counter[str] = field(default_factory=Counter)
     """all rows of the plan by outcome, reasons of skips beside: `skipped: no_consent`"""
     waiting: int = 0

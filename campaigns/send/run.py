@@ -240,7 +240,7 @@ class Run:
 
     def _settled(self) -> None:
         for one in self.ends:
-            self.report.made[one.state] += len(one.calls)
+            self.report.made[one.state] += len(one.settled)
         self.ends = []
 
     def end_flying(self) -> None:

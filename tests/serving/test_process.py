@@ -14,8 +14,9 @@ import pytest
 from recsys.model import Model
 from serving import process
 from serving.app import create_app
+from serving.shop import mount
 from tests.command import Command
-from tests.serving.live import EVENTS, RECOMMENDATIONS, event, service
+from tests.serving.live import EVENTS, RECOMMENDATIONS, Clock, event, service
 from tests.serving.served import PATIENCE, Served, served
 
 pytestmark = pytest.mark.slow
@@ -173,10 +174,12 @@ async def test_it_lets_go_of_its_models_when_it_stops(small_model: Path, tmp_pat
     """Each keeps some 50 files mapped, and the framework remembers routes that were asked."""
     before = _open_models()
     app = create_app(service(small_model, str(tmp_path / "feed.db")))
+    mount(app, now=Clock(), shoppers=[], currency="EUR")
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
         async with app.router.lifespan_context(app):
-            assert (await client.get(RECOMMENDATIONS)).status_code == 200
+            for path in (RECOMMENDATIONS, "/shop/members", "/shop/products?ids=p1"):
+                assert (await client.get(path)).status_code == 200
             assert _open_models() > before
         assert _open_models() <= before
 

@@ -158,7 +158,7 @@ def test_a_sqlite_ledger_answers_like_the_model(
 
 @pytest.mark.slow
 @pytest.mark.postgres
-@pytest.mark.parametrize("examples", [2, pytest.param(40, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [2, pytest.param(200, marks=pytest.mark.soak)])
 def test_a_postgresql_ledger_answers_like_the_model(
     tmp_path_factory: pytest.TempPathFactory, postgres_url: str, examples: int
 ) -> None:
